@@ -1,0 +1,10 @@
+"""The elector: the sidecar that keeps the locks of one pod, or of one machine.
+
+`__main__ -> gunicorn_conf -> app -> resources, health -> elector -> store protocol, rules`; imports go down only.
+"""
+
+from __future__ import annotations
+
+from metaparticle_sync.wire import VERSION as __version__
+
+__all__ = ["__version__"]

@@ -1,0 +1,93 @@
+"""`elector`: read the settings, take the ports, serve.
+
+Exit status: 0 after a signal to stop, 1 when a port or the identity is taken, 2 when a setting is wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from elector_server.config import ConfigurationError, Settings, parse_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_TAKEN: Final = 1
+EXIT_SETTING: Final = 2
+
+# What gunicorn's master leaves with when its worker could not start; a wrong setting is the second.
+_STATUS_OF_BOOT_FAILURE: Final = {3: EXIT_TAKEN, 4: EXIT_SETTING}
+
+log = logging.getLogger("elector")
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """The `elector` command."""
+    if os.name != "posix":
+        _leave(EXIT_SETTING, ["the elector runs on Linux and macOS; on Windows run it in WSL or in a container"])
+    try:
+        settings = parse_settings(sys.argv[1:] if argv is None else argv, os.environ)
+    except ConfigurationError as error:
+        _leave(EXIT_SETTING, error.messages)
+    _serve(settings, _sockets(settings))
+
+
+def _leave(status: int, messages: Sequence[str]) -> NoReturn:
+    for message in messages:
+        print(f"elector: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _sockets(settings: Settings) -> list[socket.socket]:
+    """The socket of the locks and, unless it is switched off, that of health."""
+    listeners = [_listener(settings, settings.port, "--port")]
+    if settings.health_port != 0:
+        listeners.append(_listener(settings, settings.health_port or 0, "--health-port"))
+    return listeners
+
+
+def _listener(settings: Settings, port: int, flag: str) -> socket.socket:
+    from elector_server.neighbour import who_answers  # noqa: PLC0415 - `--help` needs none of it
+    from elector_server.sockets import PortTaken, Unbindable, listen  # noqa: PLC0415 - the same
+
+    try:
+        return listen(settings.host, port, who_answers)
+    except PortTaken as taken:
+        _leave(EXIT_TAKEN, [f"port {port} of {settings.host} ({flag}) is taken: {taken}"])
+    except Unbindable as error:
+        value: object = settings.host if error.setting == "host" else port
+        _leave(EXIT_SETTING, [f"{'--host' if error.setting == 'host' else flag} is {value!r}: {error.text}"])
+
+
+def _serve(settings: Settings, sockets: list[socket.socket]) -> NoReturn:
+    # Imported before the fork, so that a worker that replaces a killed one starts without delay.
+    from elector_server.gunicorn_conf import ElectorApplication  # noqa: PLC0415 - `--help` needs none of it
+    from elector_server.logs import configure  # noqa: PLC0415 - the same
+
+    configure(settings.log_format)
+    _raise_open_files()
+    application = ElectorApplication(settings, sockets)
+    try:
+        application.run()
+    except SystemExit as leaving:
+        sys.exit(_STATUS_OF_BOOT_FAILURE.get(leaving.code, leaving.code) if isinstance(leaving.code, int) else 1)
+    sys.exit(0)
+
+
+def _raise_open_files() -> None:
+    """A waiter is a connection, and a connection is an open file."""
+    import resource  # noqa: PLC0415 - no such module on Windows
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError) as error:
+        log.warning("the limit of open files stays as it is: %s", error)
+
+
+if __name__ == "__main__":
+    main()

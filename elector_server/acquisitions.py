@@ -1,0 +1,254 @@
+"""Acquisitions of this elector's clients: each a waiter of one lock until it holds, gives up or is refused.
+
+    acquire ──> waits ── poll over ──> between two polls ── asks again ──> waits
+                  │                          └── does not come back ──> given up
+                  └── granted ──> holds ── release ──> over
+
+A request that ends does not end the acquisition: the waiter keeps its place for a moment, and a grant in that moment
+waits a little for its client. A request that is refused, withdrawn or too late does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from elector_server.named_lock import NamedLock
+from elector_server.problems import BadBody, HolderDead, NotHeld, Problem, StoreDown
+from elector_server.rules.lock import KIND, Lock
+from elector_server.store import StoreUnavailable
+from elector_server.waiters import Grant, LocalHold, Waiter, held_by
+from elector_server.writes import attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from elector_server.client_sessions import ClientSessions
+    from elector_server.clients import Client
+    from elector_server.core import Core
+    from elector_server.own_session import OwnSession
+    from elector_server.store import Record
+
+GAP_SECONDS: Final = 2.0
+"""How long a waiter keeps its place between two polls."""
+
+PARK_SECONDS: Final = 0.05
+"""A request that is answered sooner than this is not watched for its client's departure."""
+
+CLAIM_SECONDS: Final = 0.8
+"""How long a single try or a release may wait for the store: their callers have one second."""
+
+
+class Departure(Protocol):
+    """The client's end of one request."""
+
+    async def wait(self) -> None:
+        """Return when the client's connection is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The answer to an acquire that succeeded."""
+
+    name: str
+    holder: str
+    token: int
+    valid_seconds: float
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class StillWaiting:
+    """The answer to a poll that ended before the lock was free."""
+
+    name: str
+    holder: str
+
+
+class Departed(Exception):
+    """The client of a parked request is gone; the waiter keeps its place for a moment."""
+
+
+class Acquisitions:
+    """Acquire and release, for clients that have a session here."""
+
+    def __init__(self, core: Core, client_sessions: ClientSessions) -> None:
+        self._core = core
+        self._clients = client_sessions
+
+    async def acquire(
+        self, name: str, client_id: str, holder: str, wait_seconds: float, departure: Departure | None = None
+    ) -> Granted | StillWaiting:
+        """Acquire a lock for a client, waiting for at most `wait_seconds`; 0 is a single try.
+
+        The same call again with the same holder id gives the same answer, and keeps the place in the queue.
+
+        Raises:
+            UnknownClient: the client has no session here.
+            HolderDead: this holder id was released, given up or lost.
+            LockHeld: a single try found the lock with somebody else.
+            ElectorStarting, ElectorStopping, StoreDown, QueueFull: not now.
+        """
+        client = self._clients.clients.heard(client_id)
+        if holder in self._core.dead:
+            raise HolderDead(name, holder)
+        lock = self._core.named(name)
+        if lock.hold is not None and lock.hold.holder == holder:
+            return self._granted_before(lock.hold, client)
+        waiter = self._waiter(lock, client, holder, queues=wait_seconds > 0)
+        return await self._answer(lock, waiter, wait_seconds, departure)
+
+    def _granted_before(self, hold: LocalHold, client: Client) -> Granted:
+        if hold.client is not client:
+            raise BadBody(f"holder {hold.holder[:8]}... belongs to another client: use a fresh id")
+        hold.reclaimed = True
+        return self._granted(hold)
+
+    def _granted(self, hold: LocalHold) -> Granted:
+        """The answer to a grant, unless the hold was lost again before it could be sent."""
+        if hold.session is not self._core.session or hold.holder in self._core.dead:
+            raise HolderDead(hold.name, hold.holder)
+        return Granted(
+            hold.name, hold.holder, hold.token, self._clients.valid_seconds(hold.client), hold.session.incarnation
+        )
+
+    def _waiter(self, lock: NamedLock, client: Client, holder: str, *, queues: bool) -> Waiter:
+        waiter = lock.find(holder)
+        if waiter is None:
+            if holder in client.waiting or holder in client.holds:
+                raise BadBody(f"holder {holder[:8]}... is in use for another lock: use a fresh id for each acquisition")
+            waiter = Waiter(holder, client, self._core.identity.owner, queues=queues)
+            waiter.listen()
+            lock.join(waiter)
+            client.waiting[holder] = lock.name
+        elif waiter.client is not client:
+            raise BadBody(f"holder {holder[:8]}... belongs to another client: use a fresh id")
+        else:
+            waiter.listen()
+        return waiter
+
+    async def _answer(
+        self, lock: NamedLock, waiter: Waiter, wait_seconds: float, departure: Departure | None
+    ) -> Granted | StillWaiting:
+        try:
+            grant = await self._await_grant(waiter, wait_seconds or CLAIM_SECONDS, departure)
+        except (TimeoutError, Departed):
+            if lock.hold is not None and lock.hold.holder == waiter.holder:
+                return self._granted_before(lock.hold, waiter.client)  # It came in the last moment.
+            if waiter.queues:
+                self._keep_place_for_a_moment(lock, waiter)
+                return StillWaiting(lock.name, waiter.holder)
+            self._core.give_up(lock.name, waiter.client, waiter.holder)
+            raise StoreDown("no answer in time") from None
+        except asyncio.CancelledError:
+            self._keep_place_for_a_moment(lock, waiter)
+            raise
+        except Problem:
+            waiter.client.waiting.pop(waiter.holder, None)
+            raise
+        return self._granted(grant.hold)
+
+    async def _await_grant(self, waiter: Waiter, seconds: float, departure: Departure | None) -> Grant:
+        future = waiter.future
+        if future is None:
+            raise RuntimeError("a waiter without a listener")
+        async with self._core.clock.timeout(seconds):
+            if departure is None:
+                return await future
+            try:
+                async with self._core.clock.timeout(min(seconds, PARK_SECONDS)):
+                    return await asyncio.shield(future)
+            except TimeoutError:
+                return await self._park(future, departure)
+
+    async def _park(self, future: asyncio.Future[Grant], departure: Departure) -> Grant:
+        def depart(_: asyncio.Task[None]) -> None:
+            if not future.done():
+                future.set_exception(Departed())
+
+        leaving = asyncio.get_running_loop().create_task(_wait_for(departure))
+        leaving.add_done_callback(depart)
+        try:
+            return await future
+        finally:
+            leaving.remove_done_callback(depart)
+            leaving.cancel()
+
+    def _keep_place_for_a_moment(self, lock: NamedLock, waiter: Waiter) -> None:
+        waiter.stop_listening()
+        self._core.background.start(self._leave_unless_back(lock, waiter, waiter.generation))
+
+    async def _leave_unless_back(self, lock: NamedLock, waiter: Waiter, generation: int) -> None:
+        await self._core.clock.sleep(GAP_SECONDS)
+        if waiter.generation == generation and lock.find(waiter.holder) is waiter:
+            self._core.give_up(lock.name, waiter.client, waiter.holder)
+
+    async def release(
+        self, name: str, client_id: str, holder: str, require_session: Callable[[], Awaitable[OwnSession]]
+    ) -> bool:
+        """Release a hold, or withdraw a waiter. True once it is written; False if that goes on in the background.
+
+        Raises:
+            NotHeld: this holder neither holds nor waits; the lock is free, or somebody else's.
+            ElectorStarting, StoreDown: who holds could not be found out.
+        """
+        client = self._clients.clients.find(client_id)
+        if client is not None:
+            client.heard_at = self._core.clock.now()
+        lock = self._core.names.get(name)
+        if lock is not None and lock.hold is not None and lock.hold.holder == holder:
+            return await self._release_hold(lock, lock.hold, client_id)
+        waiter = lock.find(holder) if lock is not None else None
+        if lock is not None and waiter is not None:
+            if waiter.client.id != client_id:
+                raise NotHeld(name, lock.describe_holder())
+            self._core.give_up(name, waiter.client, holder)
+            waiter.fail(HolderDead(name, holder))
+            return True
+        if holder in self._core.dead:
+            return True
+        self._core.dead.add(holder)
+        return await self._release_unknown(name, holder, await require_session())
+
+    async def _release_hold(self, lock: NamedLock, hold: LocalHold, client_id: str) -> bool:
+        if hold.client.id != client_id:
+            raise NotHeld(lock.name, lock.describe_holder())
+        hold.client.holds.pop(hold.holder, None)
+        self._core.dead.add(hold.holder)
+        return await self.in_time(lock.release(hold.holder))
+
+    async def _release_unknown(self, name: str, holder: str, session: OwnSession) -> bool:
+        """Perhaps a hold of the process before; only the record can tell."""
+        record = await self.read(name)
+        if record is None:
+            raise NotHeld(name)
+        lock = Lock.from_spec(record.spec)
+        if lock.hold.session == session.id and lock.hold.holder == holder:
+            return await self.in_time(self._core.named(name).release(holder))
+        raise NotHeld(name, held_by(lock, record.version))
+
+    async def in_time(self, written: Awaitable[object]) -> bool:
+        try:
+            async with self._core.clock.timeout(CLAIM_SECONDS):
+                await asyncio.shield(asyncio.ensure_future(written))
+        except TimeoutError:
+            return False
+        return True
+
+    async def read(self, name: str) -> Record | None:
+        """Read one lock record.
+
+        Raises:
+            StoreDown: the store did not answer.
+        """
+        try:
+            return await attempt(
+                self._core.clock, self._core.durations.attempt_seconds, lambda: self._core.store.get(KIND, name)
+            )
+        except StoreUnavailable as error:
+            raise StoreDown(str(error)) from error
+
+
+async def _wait_for(departure: Departure) -> None:
+    await departure.wait()

@@ -1,0 +1,365 @@
+"""Settings: read from flags and environment, checked together, all mistakes told at once.
+
+Pure: it opens no file and no socket. A flag wins over its variable. Variables that Kubernetes injects for a Service
+named `elector` (`ELECTOR_PORT=tcp://...`, `ELECTOR_SERVICE_HOST`, ...) look like ours and are skipped; any other
+unknown `ELECTOR_...` is a mistake, because a mistyped lease would else be silently the default one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final, Generic, NoReturn, TypeVar
+
+from elector_server import __version__
+from elector_server.durations import CLIENT_TTL_SECONDS_DEFAULT, LEASE_SECONDS_DEFAULT, Durations, broken_rules
+from metaparticle_sync import wire
+
+STORES: Final = ("memory", "sqlite")
+STORE_DEFAULT: Final = "sqlite"
+LOG_FORMATS: Final = ("text", "json")
+LOG_FORMAT_DEFAULT: Final = "text"
+HOST_DEFAULT: Final = "127.0.0.1"
+PORT_MAX: Final = 65535
+STATE_FOLDER: Final = "metaparticle-sync"
+
+_VARIABLE_PREFIX: Final = "ELECTOR_"
+_INJECTED_VALUE: Final = re.compile(r"(tcp|udp|sctp)://")
+_INJECTED_NAME: Final = re.compile(
+    r"ELECTOR_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*\.?")
+
+Value = TypeVar("Value")
+
+
+class ConfigurationError(Exception):
+    """Settings that can not be used. `messages` has one sentence for each mistake."""
+
+    def __init__(self, messages: Sequence[str]) -> None:
+        super().__init__("\n".join(messages))
+        self.messages = tuple(messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the user chose. `health_port` 0 means none, None a free one."""
+
+    store: str = STORE_DEFAULT
+    state_dir: Path = Path()
+    state_dir_is_default: bool = True
+    host: str = HOST_DEFAULT
+    port: int = wire.DEFAULT_PORT
+    health_port: int | None = wire.DEFAULT_PORT + 1
+    allowed_hosts: tuple[str, ...] = ()
+    durations: Durations = field(default_factory=Durations)
+    log_format: str = LOG_FORMAT_DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class _Option(Generic[Value]):
+    """One setting. `parse` turns its text into a value or raises ValueError with what would be right."""
+
+    name: str
+    group: str
+    metavar: str
+    about: str
+    parse: Callable[[str], Value]
+    repeatable: bool = False
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name
+
+    @property
+    def variable(self) -> str:
+        return _VARIABLE_PREFIX + self.name.upper().replace("-", "_")
+
+    @property
+    def key(self) -> str:
+        return self.name.replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The text of one setting, and where it stands."""
+
+    text: str
+    source: str
+
+
+def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """Read the settings.
+
+    Raises:
+        ConfigurationError: with every mistake in it.
+        SystemExit: after `--help` and `--version`.
+    """
+    mistakes: list[str] = []
+    given = _given_by_variables(environ, mistakes) | _given_by_flags(argv, mistakes)
+    values = _parsed(given, mistakes)
+    sources = {option.key: given[option.key].source if option.key in given else option.flag for option in _OPTIONS}
+    settings = _settings(values, sources, environ, mistakes)
+    if mistakes or settings is None:
+        raise ConfigurationError(mistakes)
+    return settings
+
+
+def _given_by_flags(argv: Sequence[str], mistakes: list[str]) -> dict[str, _Given]:
+    try:
+        found, unknown = _parser().parse_known_args(list(argv))
+    except _Refused as refused:
+        mistakes.append(f"{refused} (see elector --help)")
+        return {}
+    mistakes.extend(
+        f"{word}: the elector knows no such argument{_did_you_mean(word, _flags())}"
+        for word in _without_values(unknown)
+    )
+    return {
+        option.key: _Given(text, option.flag)
+        for option in _OPTIONS
+        if (text := _joined(getattr(found, option.key))) is not None
+    }
+
+
+def _without_values(unknown: Sequence[str]) -> list[str]:
+    """The unknown words, less those that are an unknown flag's value."""
+    before = ["", *unknown]
+    return [word for word, last in zip(unknown, before, strict=False) if word[:1] == "-" or last[:1] != "-"]
+
+
+def _joined(text: str | list[str] | None) -> str | None:
+    return ",".join(text) if isinstance(text, list) else text
+
+
+def _given_by_variables(environ: Mapping[str, str], mistakes: list[str]) -> dict[str, _Given]:
+    known = {option.variable: option for option in _OPTIONS}
+    given = {}
+    for variable, text in sorted(environ.items()):
+        if not variable.startswith(_VARIABLE_PREFIX) or _is_injected(variable, text):
+            continue
+        if variable not in known:
+            mistakes.append(f"{variable}: the elector knows no such variable{_did_you_mean(variable, known)}")
+        elif text.strip():
+            given[known[variable].key] = _Given(text.strip(), variable)
+    return given
+
+
+def _is_injected(variable: str, text: str) -> bool:
+    if _INJECTED_NAME.fullmatch(variable):
+        return True
+    return variable.endswith("_PORT") and _INJECTED_VALUE.match(text) is not None
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word.partition("=")[0], list(known), n=1, cutoff=0.75)
+    return f"; did you mean {close[0]}?" if close else "; elector --help lists them"
+
+
+def _flags() -> list[str]:
+    return [option.flag for option in _OPTIONS]
+
+
+def _parsed(given: Mapping[str, _Given], mistakes: list[str]) -> dict[str, Any]:
+    values = {}
+    for option in _OPTIONS:
+        if option.key not in given:
+            continue
+        text, source = given[option.key].text, given[option.key].source
+        try:
+            values[option.key] = option.parse(text)
+        except ValueError as error:
+            mistakes.append(f"{source} is {text!r}: it must be {error}")
+    return values
+
+
+def _settings(
+    values: dict[str, Any], sources: Mapping[str, str], environ: Mapping[str, str], mistakes: list[str]
+) -> Settings | None:
+    store = values.get("store", STORE_DEFAULT)
+    port = values.get("port", wire.DEFAULT_PORT)
+    health_port = _health_port(values, port, sources, mistakes)
+    state_dir = values.get("state_dir") or _default_state_dir(store, environ, mistakes)
+    durations = _durations(values, sources, mistakes)
+    if mistakes or durations is None:
+        return None
+    return Settings(
+        store=store,
+        state_dir=state_dir,
+        state_dir_is_default="state_dir" not in values,
+        host=values.get("host", HOST_DEFAULT),
+        port=port,
+        health_port=health_port,
+        allowed_hosts=values.get("allowed_host", ()),
+        durations=durations,
+        log_format=values.get("log_format", LOG_FORMAT_DEFAULT),
+    )
+
+
+def _health_port(values: Mapping[str, Any], port: int, sources: Mapping[str, str], mistakes: list[str]) -> int | None:
+    if "health_port" not in values:
+        if port == 0:
+            return None
+        if port == PORT_MAX:
+            mistakes.append(
+                f"{sources['port']} is {port}: there is no port + 1 for health; choose one with --health-port, or 0"
+            )
+        return port + 1
+    health_port: int = values["health_port"]
+    if health_port == port != 0:
+        mistakes.append(f"{sources['health_port']} is {health_port}: it must differ from {sources['port']}")
+    return health_port
+
+
+def _default_state_dir(store: str, environ: Mapping[str, str], mistakes: list[str]) -> Path:
+    base = environ.get("XDG_STATE_HOME", "")
+    if base.startswith("/"):
+        return Path(base) / STATE_FOLDER
+    home = environ.get("HOME", "")
+    if home.startswith("/"):
+        return Path(home) / ".local" / "state" / STATE_FOLDER
+    if store == "sqlite":
+        mistakes.append("--state-dir is not given, and HOME names no folder to put it in: give --state-dir")
+    return Path()
+
+
+def _durations(values: Mapping[str, Any], sources: Mapping[str, str], mistakes: list[str]) -> Durations | None:
+    lease_seconds = values.get("lease_seconds", LEASE_SECONDS_DEFAULT)
+    client_ttl_seconds = values.get("client_ttl_seconds", CLIENT_TTL_SECONDS_DEFAULT)
+    broken = broken_rules(lease_seconds, client_ttl_seconds)
+    mistakes.extend(f"{sources[rule.setting]} {rule.text}" for rule in broken)
+    return None if broken else Durations(lease_seconds, client_ttl_seconds)
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(" or ".join(choices))
+        return text
+
+    return parse
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= PORT_MAX):
+        raise ValueError(f"a port number from 0 to {PORT_MAX}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("a number of seconds, such as 20") from None
+
+
+def _folder(text: str) -> Path:
+    if "\0" in text:
+        raise ValueError("the path of a folder")
+    return Path(text).expanduser().absolute()
+
+
+def _host(text: str) -> str:
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if not (_is_address(bare) or _HOST_NAME.fullmatch(bare)):
+        raise ValueError("an address or a host name without scheme and port, such as 127.0.0.1")
+    return bare.lower()
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    return tuple(_host(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+_OPTIONS: Final[tuple[_Option[Any], ...]] = (
+    _Option("store", "store", "KIND", f"memory or sqlite (default: {STORE_DEFAULT})", _one_of(*STORES)),
+    _Option(
+        "state-dir",
+        "store",
+        "FOLDER",
+        "where the SQLite file is (default: $XDG_STATE_HOME or ~/.local/state, and in it metaparticle-sync)",
+        _folder,
+    ),
+    _Option("host", "address", "HOST", f"address to listen on (default: {HOST_DEFAULT})", _host),
+    _Option("port", "address", "PORT", f"port of the locks; 0 takes a free one (default: {wire.DEFAULT_PORT})", _port),
+    _Option(
+        "health-port",
+        "address",
+        "PORT",
+        "port of /healthz, /readyz and /metrics; 0 for none (default: port + 1)",
+        _port,
+    ),
+    _Option(
+        "allowed-host",
+        "address",
+        "NAME",
+        "host name besides localhost by which clients may call; repeatable, comma separated in the variable",
+        _hosts,
+        repeatable=True,
+    ),
+    _Option(
+        "lease-seconds",
+        "durations",
+        "SECONDS",
+        "after how long without a sign of life other electors may take this one's locks;"
+        f" 4 to 3600 (default: {LEASE_SECONDS_DEFAULT:g})",
+        _seconds,
+    ),
+    _Option(
+        "client-ttl-seconds",
+        "durations",
+        "SECONDS",
+        "after how long without a heartbeat a process loses its locks;"
+        f" 2 to 3600 (default: {CLIENT_TTL_SECONDS_DEFAULT:g})",
+        _seconds,
+    ),
+    _Option(
+        "log-format", "log", "FORMAT", f"text or json, on stderr (default: {LOG_FORMAT_DEFAULT})", _one_of(*LOG_FORMATS)
+    ),
+)
+
+
+class _Refused(Exception):
+    """argparse could not make sense of the arguments."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise _Refused(message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="elector",
+        description="Serve distributed locks to the applications of this machine or pod.",
+        epilog="Flags win over variables. Exit status: 1 when a port is taken, 2 when a setting is wrong.",
+        allow_abbrev=False,
+        add_help=False,
+    )
+    groups = {title: parser.add_argument_group(title) for title in dict.fromkeys(option.group for option in _OPTIONS)}
+    for option in _OPTIONS:
+        groups[option.group].add_argument(
+            option.flag,
+            dest=option.key,
+            metavar=option.metavar,
+            help=f"{option.about} [{option.variable}]".replace("%", "%%"),
+            action="append" if option.repeatable else "store",
+        )
+    other = parser.add_argument_group("other")
+    other.add_argument("-h", "--help", action="help", help="show this text and exit")
+    other.add_argument(
+        "--version", action="version", version=f"elector {__version__}", help="show the version and exit"
+    )
+    return parser

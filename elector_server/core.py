@@ -1,0 +1,59 @@
+"""What the parts of one elector share. `elector.Elector` is it; the parts see only this much."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import random
+
+    from elector_server.background import Background
+    from elector_server.clients import Client
+    from elector_server.clock import Clock
+    from elector_server.dead_holders import DeadHolders
+    from elector_server.durations import Durations
+    from elector_server.foreign_sessions import ForeignSessions
+    from elector_server.named_lock import NamedLock
+    from elector_server.own_session import Identity, OwnSession
+    from elector_server.rules.lock import Claimant
+    from elector_server.store import Store
+    from elector_server.waiters import LocalHold
+
+
+class Core(Protocol):
+    """The surroundings of a part inside its elector."""
+
+    store: Store
+    identity: Identity
+    clock: Clock
+    random: random.Random
+    background: Background
+    foreign: ForeignSessions
+    durations: Durations
+    dead: DeadHolders
+    names: dict[str, NamedLock]
+
+    @property
+    def session(self) -> OwnSession | None:
+        """The session that everything here hangs on, if there is one now."""
+
+    def named(self, name: str) -> NamedLock:
+        """The lock of that name, made if it is not there."""
+
+    def count(self, what: str) -> None:
+        """Count one event for the metrics."""
+
+    def note_grant(self, hold: LocalHold) -> None:
+        """A client got a hold."""
+
+    def tell_loss(self, hold: LocalHold, reason: str) -> None:
+        """A client must stop believing in a hold."""
+
+    def give_up(self, name: str, client: Client, holder: str) -> None:
+        """A holder id is over, whatever it was doing: waiting or holding."""
+
+    def glance(self, claimant: Claimant) -> None:
+        """Somebody was refused because of this holder: see whether its session is still alive."""
+
+    def drop_name(self, lock: NamedLock) -> None:
+        """Nobody here needs this lock any more."""

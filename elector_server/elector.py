@@ -1,0 +1,337 @@
+"""The elector: clients on one side, the store on the other, and one session between them.
+
+`acquire` and `release` only change what is wanted of a `NamedLock`; that one's loop reads, decides (`rules.turn`), writes
+by compare-and-swap, and otherwise waits for a change. Time, randomness and the store are handed in, so the same code
+runs in production and in a simulation.
+
+    open_client, heartbeat, open_stream, close_client      clients.py
+    acquire, release, present                              named_lock.py
+    the session that all of it hangs on                    own_session.py, reconcile.py
+    other electors' sessions                               foreign_sessions.py, sweep.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random as random_module
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from elector_server.acquisitions import Acquisitions, Departure, Granted, StillWaiting
+from elector_server.background import Background
+from elector_server.client_sessions import ClientSessions, PresentedHold
+from elector_server.clients import Client, ClientStream, Loss
+from elector_server.dead_holders import DeadHolders
+from elector_server.foreign_sessions import ForeignSessions
+from elector_server.legacy import LegacyHolds
+from elector_server.named_lock import NamedLock
+from elector_server.own_session import Identity, OwnSession
+from elector_server.problems import (
+    ElectorStarting,
+    ElectorStopping,
+    StoreDown,
+)
+from elector_server.rules.lock import KIND, Claimant, Lock
+from elector_server.session_keeper import SessionKeeper
+from elector_server.store import StoreUnavailable
+from elector_server.sweep import SWEEP_NAME, Sweep
+from elector_server.views import ClientStatus, LockView
+from elector_server.waiters import LocalHold
+from elector_server.writes import attempt
+
+if TYPE_CHECKING:
+    from elector_server.clock import Clock
+    from elector_server.durations import Durations
+    from elector_server.store import Record, Store
+
+log = logging.getLogger("elector")
+
+CLAIM_SECONDS: Final = 0.8
+"""How long a single try, a release or a presented hold may wait for the store: callers have one second."""
+
+STOP_SECONDS: Final = 1.0
+
+
+class Elector:
+    """One elector process. All methods are called from one event loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        identity: Identity,
+        durations: Durations,
+        clock: Clock,
+        random: random_module.Random,
+    ) -> None:
+        self.store = store
+        self.identity = identity
+        self.durations = durations
+        self.clock = clock
+        self.random = random
+        self.background = Background()
+        self.foreign = ForeignSessions(store, clock, random, self.background)
+        self.dead = DeadHolders(clock)
+        self.names: dict[str, NamedLock] = {}
+        self.counters: Counter[str] = Counter()
+        self.client_sessions = ClientSessions(self)
+        self._acquisitions = Acquisitions(self, self.client_sessions)
+        self._keeper = SessionKeeper(self, f"{random.getrandbits(128):032x}")
+        self._legacy = LegacyHolds(self, self.client_sessions)
+        self._sweep = Sweep(self, self.client_sessions, self._keeper.free_records_of)
+        self._keeping: asyncio.Task[object] | None = None
+        self._stopping = False
+
+    # Life -----------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin to open a session and to watch the clients; returns at once."""
+        self._keeping = self.background.start(self._keeper.run())
+        self.background.start(self.client_sessions.drop_silent())
+        self.background.start(self._legacy.expire())
+        self.background.start(self._sweep.run())
+
+    @property
+    def session(self) -> OwnSession | None:
+        """The session that everything here hangs on, if there is one now."""
+        return self._keeper.session
+
+    @property
+    def ready(self) -> bool:
+        """Whether claims can succeed right now."""
+        return not self._stopping and self.session is not None and self.session.is_valid()
+
+    @property
+    def not_ready_reason(self) -> str:
+        """Why not; empty if ready."""
+        if self.ready:
+            return ""
+        return "the elector is stopping" if self._stopping else self._keeper.not_ready_reason
+
+    def begin_stop(self) -> None:
+        """End every wait and stream now; nothing is granted from here on."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._sweep.resign()
+        for lock in list(self.names.values()):
+            for waiter in lock.local_waiters():
+                self.dead.add(waiter.holder)
+            lock.fail_waiters(ElectorStopping())
+        self.client_sessions.clients.end_streams()
+
+    async def stop(self) -> None:
+        """End cleanly: withdraw from the queues, and end the session if no client can still believe in a hold."""
+        self.begin_stop()
+        try:
+            async with self.clock.timeout(STOP_SECONDS):
+                await self._leave_store()
+        except TimeoutError:
+            log.warning("stopped before everything was written; the next elector here, or the lease, will see to it")
+        await self.background.close()
+
+    async def _leave_store(self) -> None:
+        for lock in list(self.names.values()):
+            await lock.settled()
+        if self._keeping is not None:
+            self._keeping.cancel()
+        session = self.session
+        if session is not None and session.is_valid() and self.holds == 0 and not session.in_grace():
+            await session.retire()
+
+    # Clients --------------------------------------------------------------------------------------------------------
+
+    async def open_client(
+        self, client_id: str, process: str, holds: Sequence[PresentedHold], stream: str | None
+    ) -> ClientStatus:
+        """Open a client session, or go on with it after a restart of either side.
+
+        Raises:
+            ElectorStarting, ElectorStopping: holds were presented and there is no session to compare them with.
+        """
+        if self._stopping:
+            raise ElectorStopping
+        if holds:
+            await self._require_session()
+        return await self.client_sessions.open(client_id, process, holds, stream)
+
+    async def heartbeat(self, client_id: str, acknowledged: Sequence[str], stream: str | None) -> ClientStatus:
+        """A client's sign of life.
+
+        Raises:
+            UnknownClient: its session lapsed, or this elector restarted.
+        """
+        return self.client_sessions.heartbeat(client_id, acknowledged, stream)
+
+    async def close_client(self, client_id: str) -> None:
+        """The process is done: release everything it had."""
+        client = self.client_sessions.clients.find(client_id)
+        if client is None:
+            return
+        names = [*client.holds.values()]
+        self.client_sessions.clients.gone(client, "its process closed its session")
+        await self._acquisitions.in_time(
+            asyncio.gather(*(self.names[name].settled() for name in names if name in self.names))
+        )
+
+    def open_stream(self, client_id: str, peer: str) -> ClientStream:
+        """Open a client's stream of events; `peer` is its address as the elector sees it.
+
+        Raises:
+            ElectorStopping: this elector is on its way out.
+            UnknownClient: there is no such session.
+        """
+        if self._stopping:
+            raise ElectorStopping
+        return self.client_sessions.stream(client_id, peer)
+
+    # Locks ----------------------------------------------------------------------------------------------------------
+
+    async def acquire(
+        self, name: str, client_id: str, holder: str, wait_seconds: float, departure: Departure | None = None
+    ) -> Granted | StillWaiting:
+        """Acquire a lock for a client, waiting for at most `wait_seconds`; 0 is a single try.
+
+        The same call again with the same holder id gives the same answer, and keeps the place in the queue.
+
+        Raises:
+            UnknownClient: the client has no session here.
+            HolderDead: this holder id was released, given up or lost.
+            LockHeld: a single try found the lock with somebody else.
+            ElectorStarting, ElectorStopping, StoreDown, QueueFull: not now.
+        """
+        if self._stopping:
+            raise ElectorStopping
+        if self.session is None:
+            await self._require_session()
+        return await self._acquisitions.acquire(name, client_id, holder, wait_seconds, departure)
+
+    async def release(self, name: str, client_id: str, holder: str) -> bool:
+        """Release a hold, or withdraw a waiter. True once it is written; False if that goes on in the background.
+
+        Raises:
+            NotHeld: this holder neither holds nor waits; the lock is free, or somebody else's.
+            ElectorStarting, StoreDown: who holds could not be found out.
+        """
+        return await self._acquisitions.release(name, client_id, holder, self._require_session)
+
+    async def legacy_put(self, name: str) -> tuple[bool, LockView | None]:
+        """The original protocol's PUT: take the lock for this pod, or extend; False if somebody else has it.
+
+        Raises:
+            ElectorStarting, ElectorStopping, StoreDown: not now.
+            LegacyDisabled, LegacyTooShort: nothing can be promised for long enough.
+        """
+        taken = await self._legacy.put(name, await self._require_session())
+        return taken, await self.read_lock(name)
+
+    async def legacy_post(self, name: str) -> tuple[bool, LockView | None]:
+        """The original protocol's POST: take a free lock for this pod; False if it is not free.
+
+        Raises:
+            ElectorStarting, ElectorStopping, StoreDown, LegacyDisabled, LegacyTooShort: as for `legacy_put`.
+        """
+        taken = await self._legacy.post(name, await self._require_session())
+        return taken, await self.read_lock(name)
+
+    async def _require_session(self) -> OwnSession:
+        if self._stopping:
+            raise ElectorStopping
+        if self.session is None:
+            try:
+                async with self.clock.timeout(CLAIM_SECONDS):
+                    await self._keeper.opened.wait()
+            except TimeoutError:
+                pass
+        if self.session is None:
+            raise ElectorStarting(self.not_ready_reason)
+        return self.session
+
+    # Looking --------------------------------------------------------------------------------------------------------
+
+    async def read_lock(self, name: str) -> LockView | None:
+        """Who holds a lock, by the store; None if it is free.
+
+        Raises:
+            StoreDown: the store did not answer.
+        """
+        record = await self._acquisitions.read(name)
+        return self._view(record) if record is not None else None
+
+    async def list_locks(self) -> list[LockView]:
+        """Every held lock of the store.
+
+        Raises:
+            StoreDown: the store did not answer.
+        """
+        try:
+            listing = await attempt(self.clock, self.durations.attempt_seconds, lambda: self.store.list(KIND))
+        except StoreUnavailable as error:
+            raise StoreDown(str(error)) from error
+        return [self._view(record) for record in listing.records if record.name != SWEEP_NAME]
+
+    def _view(self, record: Record) -> LockView:
+        local = self.names.get(record.name)
+        return LockView(record.name, record.version, Lock.from_spec(record.spec), local.waiters if local else 0)
+
+    @property
+    def holds(self) -> int:
+        """How many holds this elector has told its clients."""
+        return sum(lock.hold is not None for lock in self.names.values())
+
+    @property
+    def waits(self) -> int:
+        """How many acquisitions wait here."""
+        return sum(lock.waiters for lock in self.names.values())
+
+    # What locks need of their elector (core.Core) -------------------------------------------------------------------
+
+    def count(self, what: str) -> None:
+        """Count one event for the metrics."""
+        self.counters[what] += 1
+
+    def note_grant(self, hold: LocalHold) -> None:
+        """A client got a hold."""
+        self.count("grants")
+        hold.client.waiting.pop(hold.holder, None)
+        hold.client.holds[hold.holder] = hold.name
+        if self.client_sessions.clients.find(hold.client.id) is not hold.client:
+            self.give_up(hold.name, hold.client, hold.holder)
+
+    def tell_loss(self, hold: LocalHold, reason: str) -> None:
+        """A client must stop believing in a hold."""
+        self.count("losses")
+        self.dead.add(hold.holder)
+        hold.client.holds.pop(hold.holder, None)
+        hold.client.tell_loss(Loss(KIND, hold.name, hold.holder, reason))
+
+    def give_up(self, name: str, client: Client, holder: str) -> None:
+        """A holder id is over, whatever it was doing: waiting or holding."""
+        self.dead.add(holder)
+        client.waiting.pop(holder, None)
+        client.holds.pop(holder, None)
+        lock = self.names.get(name)
+        if lock is None:
+            return
+        lock.leave(holder)
+        if lock.hold is not None and lock.hold.holder == holder:
+            lock.release(holder)
+
+    def glance(self, claimant: Claimant) -> None:
+        """Somebody was refused because of this holder: see whether its session is still alive."""
+        if self.session is not None and claimant.hold.session != self.session.id:
+            self.foreign.glance(claimant.hold.session, claimant.lease_seconds)
+
+    def drop_name(self, lock: NamedLock) -> None:
+        """Nobody here needs this lock any more."""
+        if self.names.get(lock.name) is lock:
+            del self.names[lock.name]
+
+    def named(self, name: str) -> NamedLock:
+        """The lock of that name, made if it is not there."""
+        lock = self.names.get(name)
+        if lock is None:
+            lock = self.names[name] = NamedLock(name, self)
+        return lock

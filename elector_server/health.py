@@ -1,0 +1,82 @@
+"""What the kubelet and Prometheus ask, on a port of its own.
+
+`/healthz`: the process answers. `/readyz`: the store answered lately. `/metrics`: Prometheus text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from elector_server.resources.rendering import to_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from falcon.asgi import Request, Response
+    from prometheus_client.metrics_core import Metric
+
+    from elector_server.elector import Elector
+
+_TEXT: Final = "text/plain; charset=utf-8"
+
+
+class LivenessResource:
+    """The process answers; nothing else is said."""
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """Say so."""
+        resp.content_type = _TEXT
+        resp.data = b"ok\n"
+
+
+class ReadinessResource:
+    """Whether this elector can grant."""
+
+    def __init__(self, elector: Elector) -> None:
+        self._elector = elector
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """200 or 503, with the reason."""
+        ready = self._elector.ready
+        resp.status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+        resp.data = to_bytes({"ready": ready, "reason": None if ready else self._elector.not_ready_reason})
+
+
+class MetricsResource:
+    """The elector's counters. prometheus_client costs 60 ms and some memory: it is loaded by whoever asks first."""
+
+    def __init__(self, elector: Elector) -> None:
+        self._elector = elector
+        self._render: Callable[[], bytes] | None = None
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """The text that Prometheus reads."""
+        if self._render is None:
+            # In a thread, because heartbeats must not wait for an import.
+            self._render = await asyncio.to_thread(_renderer, self._elector)
+        resp.content_type = "text/plain; version=0.0.4; charset=utf-8"
+        resp.data = self._render()
+
+
+class _ElectorCollector:
+    def __init__(self, elector: Elector) -> None:
+        self._elector = elector
+
+    def collect(self) -> Iterator[Metric]:
+        from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 - see above
+
+        yield GaugeMetricFamily("elector_ready", "Whether this elector can grant.", value=float(self._elector.ready))
+        for name, count in self._elector.counters.items():
+            about = name.replace("_", " ").capitalize() + " since the start."
+            yield CounterMetricFamily(f"elector_{name}", about, value=float(count))
+
+
+def _renderer(elector: Elector) -> Callable[[], bytes]:
+    import prometheus_client  # noqa: PLC0415 - see MetricsResource
+
+    registry = prometheus_client.CollectorRegistry(auto_describe=False)
+    registry.register(_ElectorCollector(elector))
+    prometheus_client.ProcessCollector(registry=registry)
+    return lambda: prometheus_client.generate_latest(registry)

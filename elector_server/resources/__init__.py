@@ -1,0 +1,1 @@
+"""What is served: parse, call the elector, render. No decisions are made here."""

@@ -1,0 +1,64 @@
+"""The other end of one request: what it sent, where it is, and the moment when it goes away.
+
+Neither Falcon nor uvicorn tells a parked handler that its client has left. Only `receive` knows, once the body is read;
+so the body is read first, and whoever parks a request waits for its caller's departure at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from elector_server.problems import BodyTooLarge
+from metaparticle_sync import wire
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+SCOPE_KEY: Final = "elector.caller"
+
+
+class Departed(Exception):
+    """The caller went away before its request was complete."""
+
+
+class Caller:
+    """Who made one request."""
+
+    __slots__ = ("_receive", "body", "peer")
+
+    def __init__(self, body: bytes, peer: str, receive: Receive) -> None:
+        self.body = body
+        self.peer = peer
+        self._receive = receive
+
+    async def wait(self) -> None:
+        """Return when the caller's connection is gone."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+async def read_body(receive: Receive) -> bytes:
+    """The whole body, whatever the headers say of its length.
+
+    Raises:
+        BodyTooLarge: it is longer than any call needs.
+        Departed: the caller went away in the midst of it.
+    """
+    event = await receive()
+    body: bytes = event.get("body", b"")
+    while event.get("more_body", False) and len(body) <= wire.BODY_BYTES_MAX:
+        event = await receive()
+        body += event.get("body", b"")
+    if event["type"] == "http.disconnect":
+        raise Departed
+    if len(body) > wire.BODY_BYTES_MAX:
+        raise BodyTooLarge
+    return body
+
+
+def peer_text(client: tuple[str, int] | None) -> str:
+    """The address that the elector sees, in the form in which a client names its own."""
+    if client is None:
+        return ""
+    host, port = client
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

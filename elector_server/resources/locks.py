@@ -1,0 +1,107 @@
+"""`/locks` and `/locks/<name>`: the locks, and the original protocol, which is the same paths without a body."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from elector_server.acquisitions import Granted
+from elector_server.problems import BadBody
+from elector_server.resources.caller import SCOPE_KEY, Caller
+from elector_server.resources.parsing import id_field, name_in_path, parse_object, wait_field
+from elector_server.resources.rendering import (
+    grant_body,
+    list_body,
+    lock_free_body,
+    record_body,
+    releasing_body,
+    waiting_body,
+)
+from metaparticle_sync import wire
+
+if TYPE_CHECKING:
+    from falcon.asgi import Request, Response
+
+    from elector_server.elector import Elector
+    from elector_server.views import LockView
+
+_ACQUIRE_FIELDS: Final = frozenset({"client", "holder", "wait_seconds"})
+_RELEASE_FIELDS: Final = frozenset({"client", "holder"})
+
+
+class LockResource:
+    """One lock. An empty body means the original protocol; `{}` does not."""
+
+    def __init__(self, elector: Elector) -> None:
+        self._elector = elector
+
+    async def on_get(self, req: Request, resp: Response, name: str) -> None:
+        """Who holds it: 200, or 404 when it is free."""
+        view = await self._elector.read_lock(name_in_path(name))
+        if view is None:
+            resp.status = HTTPStatus.NOT_FOUND
+            resp.content_type = wire.PROBLEM_TYPE
+            resp.data = lock_free_body(name)
+        else:
+            resp.data = record_body(view, _now())
+
+    async def on_put(self, req: Request, resp: Response, name: str) -> None:
+        """Acquire, and wait for it if asked to."""
+        name = name_in_path(name)
+        caller: Caller = req.scope[SCOPE_KEY]
+        if not caller.body:
+            _render_legacy(resp, *await self._elector.legacy_put(name))
+            return
+        fields = parse_object(caller.body, req.content_type, _ACQUIRE_FIELDS)
+        client, holder, wait_seconds = (
+            id_field(fields, "client"),
+            id_field(fields, "holder"),
+            wait_field(fields, "wait_seconds"),
+        )
+        answer = await self._elector.acquire(name, client, holder, wait_seconds, caller)
+        if isinstance(answer, Granted):
+            resp.data = grant_body(answer)
+        else:
+            resp.status = HTTPStatus.ACCEPTED
+            resp.data = waiting_body(name, holder)
+
+    async def on_post(self, req: Request, resp: Response, name: str) -> None:
+        """Create, in the original protocol."""
+        name = name_in_path(name)
+        caller: Caller = req.scope[SCOPE_KEY]
+        if caller.body:
+            raise BadBody("POST belongs to the original protocol and takes no body; acquire with PUT")
+        _render_legacy(resp, *await self._elector.legacy_post(name))
+
+    async def on_delete(self, req: Request, resp: Response, name: str) -> None:
+        """Release, or leave the queue."""
+        name = name_in_path(name)
+        caller: Caller = req.scope[SCOPE_KEY]
+        fields = parse_object(caller.body, req.content_type, _RELEASE_FIELDS)
+        if await self._elector.release(name, id_field(fields, "client"), id_field(fields, "holder")):
+            resp.status = HTTPStatus.NO_CONTENT
+        else:
+            resp.status = HTTPStatus.ACCEPTED
+            resp.data = releasing_body()
+
+
+class LockListResource:
+    """All held locks, for people."""
+
+    def __init__(self, elector: Elector) -> None:
+        self._elector = elector
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """List them."""
+        resp.data = list_body(await self._elector.list_locks())
+
+
+def _render_legacy(resp: Response, taken: bool, view: LockView | None) -> None:
+    """200 or 409, and the record that says why. 409 without a record: it changed hands while it was read."""
+    resp.status = HTTPStatus.OK if taken else HTTPStatus.CONFLICT
+    resp.data = b"{}" if view is None else record_body(view, _now())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,98 @@
+"""One own session after the other: opened, lived, lost, retired, and what hung on it freed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from elector_server.own_session import OwnSession
+from elector_server.reconcile import Reconcile
+from elector_server.rules.lock import KIND
+from elector_server.store import StoreUnavailable
+from elector_server.writes import Backoff, attempt
+
+if TYPE_CHECKING:
+    from elector_server.core import Core
+
+log = logging.getLogger("elector")
+
+
+class SessionKeeper:
+    """Keeps the elector in possession of a session. Nothing is claimed while there is none."""
+
+    def __init__(self, core: Core, nonce: str) -> None:
+        self._core = core
+        self._nonce = nonce
+        self._opening: OwnSession | None = None
+        self.session: OwnSession | None = None
+        self.opened = asyncio.Event()
+
+    @property
+    def not_ready_reason(self) -> str:
+        """Why there is no valid session."""
+        return self._opening.not_open_reason if self._opening else "the store has not answered lately"
+
+    async def run(self) -> None:
+        """Have a session, always; runs until cancelled."""
+        core = self._core
+        adopt = True
+        while True:
+            session = self._opening = OwnSession(
+                core.store, core.identity, core.durations, core.clock, core.random, self._nonce
+            )
+            await session.open(adopt=adopt)
+            adopt = False
+            self._opening = None
+            await self._live(session)
+
+    async def _live(self, session: OwnSession) -> None:
+        core = self._core
+        self.session = session
+        core.count("sessions")
+        reconciling = core.background.start(Reconcile(core, session).run())
+        for session_id in session.left_over:
+            core.background.start(self._free_left_over(session_id))
+        self._tell_locks()
+        self.opened.set()
+        await session.keep()
+        log.error("session %s is lost: %s", session.id, session.lost_reason)
+        core.count("sessions_lost")
+        self.session = None
+        self.opened.clear()
+        reconciling.cancel()
+        self._tell_locks()
+        core.background.start(self._retire(session))
+
+    def _tell_locks(self) -> None:
+        for lock in list(self._core.names.values()):
+            lock.session_changed()
+
+    async def _retire(self, session: OwnSession) -> None:
+        """End our lost session in the store, so that others need not wait for it."""
+        if await session.retire():
+            self._core.foreign.note_ended(session.id)
+            await self.free_records_of(session.id)
+
+    async def _free_left_over(self, session_id: str) -> None:
+        """A session of our identity that nobody can adopt: it ends as any other does."""
+        ended = asyncio.Event()
+        self._core.foreign.observe(session_id, self._core.durations.lease_seconds, ended.set)
+        await ended.wait()
+        await self.free_records_of(session_id)
+
+    async def free_records_of(self, session_id: str) -> None:
+        """Hand on every lock that still hangs on a session that has ended."""
+        core = self._core
+        backoff = Backoff(core.clock, core.random)
+        while True:
+            try:
+                listing = await attempt(
+                    core.clock, core.durations.attempt_seconds, lambda: core.store.list(KIND, session=session_id)
+                )
+            except StoreUnavailable:
+                await backoff.pause()
+                continue
+            for record in listing.records:
+                core.named(record.name).see(record.version, record)
+            return

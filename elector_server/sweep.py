@@ -1,0 +1,144 @@
+"""Cleaning up behind electors that died: one elector at a time does it, elected by a lock that no user can name.
+
+The sweeper ends sessions that it has seen silent for the whole observation time, hands on what they held, and deletes
+ended session records that no lock names any more. Everybody else tries to become the sweeper now and then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from elector_server.problems import LockHeld
+from elector_server.rules import session as rules
+from elector_server.rules.lock import KIND as LOCK_KIND
+from elector_server.rules.lock import Lock
+from elector_server.rules.session import KIND as SESSION_KIND
+from elector_server.rules.session import Observation, Session, State
+from elector_server.store import Conflict, Record, StoreUnavailable
+from elector_server.waiters import Waiter
+from elector_server.writes import attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from elector_server.client_sessions import ClientSessions
+    from elector_server.core import Core
+
+SWEEP_NAME: Final = ""
+"""The lock of the sweeper. A user's name has at least one character."""
+
+TRY_LEASES: Final = 30.0
+SWEEP_LEASES: Final = 5.0
+
+
+class Sweep:
+    """The sweeping of one elector, should it be elected."""
+
+    def __init__(
+        self, core: Core, client_sessions: ClientSessions, free_records_of: Callable[[str], Awaitable[None]]
+    ) -> None:
+        self._core = core
+        self._client = client_sessions.open_internal("the elector itself")
+        self._free_records_of = free_records_of
+        self._observations: dict[str, Observation] = {}
+
+    async def run(self) -> None:
+        """Try to be elected, and sweep while elected; runs until cancelled."""
+        while True:
+            leases = SWEEP_LEASES if self._is_elected() else TRY_LEASES
+            seconds = leases * self._core.durations.lease_seconds
+            await self._core.clock.sleep(seconds * self._core.random.uniform(0.5, 1.0))
+            try:
+                if self._is_elected() or await self._is_elected_now():
+                    await self.sweep()
+            except StoreUnavailable:
+                continue  # The next round begins with a read.
+
+    def _is_elected(self) -> bool:
+        lock = self._core.named(SWEEP_NAME)
+        lock.kick()
+        return lock.hold is not None
+
+    def resign(self) -> None:
+        """Sweep no more."""
+        lock = self._core.names.get(SWEEP_NAME)
+        if lock is not None and lock.hold is not None:
+            self._core.give_up(SWEEP_NAME, self._client, lock.hold.holder)
+
+    async def _is_elected_now(self) -> bool:
+        holder = f"{self._core.random.getrandbits(128):032x}"
+        waiter = Waiter(holder, self._client, self._core.identity.owner, queues=False)
+        future = waiter.listen()
+        try:
+            self._core.named(SWEEP_NAME).join(waiter)
+            async with self._core.clock.timeout(self._core.durations.lease_seconds):
+                await future
+        except LockHeld:
+            return False
+        except TimeoutError:
+            self._core.give_up(SWEEP_NAME, self._client, holder)
+            return False
+        return True
+
+    async def sweep(self) -> None:
+        """One round over all sessions of the store."""
+        core = self._core
+        sessions = await attempt(core.clock, core.durations.attempt_seconds, lambda: core.store.list(SESSION_KIND))
+        self._observations = {
+            record.name: self._observations[record.name]
+            for record in sessions.records
+            if record.name in self._observations
+        }
+        named = await self._named_sessions()
+        for record in sessions.records:
+            if self._core.session is None or not self._core.session.is_valid():
+                return
+            if record.name != self._core.session.id:
+                await self._look_at(record, is_named=record.name in named)
+
+    async def _named_sessions(self) -> set[str]:
+        core = self._core
+        locks = await attempt(core.clock, core.durations.attempt_seconds, lambda: core.store.list(LOCK_KIND))
+        named: set[str] = set()
+        for record in locks.records:
+            lock = Lock.from_spec(record.spec)
+            named.add(lock.hold.session)
+            named.update(ticket.hold.session for ticket in lock.queue)
+        return named
+
+    async def _look_at(self, record: Record, *, is_named: bool) -> None:
+        session = Session.from_spec(record.spec)
+        seen_at = self._core.clock.now()
+        before = self._observations.get(record.name)
+        observation = self._observations[record.name] = rules.observe(before, session, record.version, seen_at)
+        if not rules.is_silent(observation, session, seen_at):
+            return
+        try:
+            if session.state is not State.ENDED:
+                await self._end(record, session)
+            elif not is_named:
+                await self._delete(record)
+        except Conflict:
+            self._observations.pop(record.name, None)
+
+    async def _end(self, record: Record, session: Session) -> None:
+        core = self._core
+        spec = rules.end(session).to_spec()
+        await attempt(
+            core.clock,
+            core.durations.attempt_seconds,
+            lambda: core.store.replace(SESSION_KIND, record.name, record.version, record.session, spec),
+        )
+        core.foreign.note_ended(record.name)
+        core.count("sessions_swept")
+        await self._free_records_of(record.name)
+
+    async def _delete(self, record: Record) -> None:
+        core = self._core
+        await attempt(
+            core.clock,
+            core.durations.attempt_seconds,
+            lambda: core.store.delete(SESSION_KIND, record.name, record.version),
+        )
+        self._observations.pop(record.name, None)
+        core.count("sessions_deleted")

@@ -1,0 +1,106 @@
+"""Run seeds by hand: `python -m tests.simulation SEED`, or `FIRST-LAST`. `-v` prints every commit of the run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from tests.simulation.random_run import run_seed
+from tests.simulation.recorder import Commit
+from tests.simulation.world import World, last_world
+
+
+def main() -> int:
+    """Run the seeds of the command line; 1 if one of them fails."""
+    arguments = _parse()
+    first, _, last = arguments.seeds.partition("-")
+    totals: Counter[str] = Counter()
+    failed = []
+    began = time.perf_counter()
+    for seed in range(int(first), int(last or first) + 1):
+        try:
+            world = run_seed(seed)
+        except AssertionError as error:
+            failed.append(seed)
+            print(f"seed {seed} failed: {error}")
+            if arguments.verbose:
+                traceback.print_exc()
+        else:
+            totals.update(count(world))
+        if arguments.verbose:
+            print_run(last_world())
+    print(f"{time.perf_counter() - began:.1f} s; failed: {failed or 'none'}")
+    for what, number in totals.items():
+        print(f"{what:>24} {number:,.0f}")
+    return 1 if failed else 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("seeds", help="one seed, or FIRST-LAST")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print every commit and belief")
+    return parser.parse_args()
+
+
+def count(world: World) -> Counter[str]:
+    """The figures of one run."""
+    history = world.history
+    figures: Counter[str] = Counter()
+    figures["runs"] = 1
+    figures["virtual seconds"] = int(history.ended_at)
+    figures["steps"] = world.loop.steps
+    figures["commits"] = len(world.shared.commits)
+    figures["acquisitions"] = len(history.beliefs)
+    figures["checks"] = len(history.checks)
+    figures["holds lost"] = sum("told" in belief.reason or "deadline" in belief.reason for belief in history.beliefs)
+    for fault, number in sorted(history.faults.items()):
+        figures[f"fault {fault}"] = number
+    return figures
+
+
+def print_run(world: World | None) -> None:
+    """Everything that the recorder and the clients wrote down, in order of time."""
+    if world is None:
+        return
+    lines = []
+    for commit in world.shared.commits:
+        lines.append((commit.at, describe_commit(commit)))
+    for belief in world.history.beliefs:
+        who = f"{belief.client} {belief.name} {belief.holder[:6]} token {belief.token}"
+        lines.append((belief.began, f"    BELIEVES {who}"))
+        if belief.ended is not None:
+            lines.append((belief.ended, f"    BELIEVED {who}: {belief.reason}"))
+    for at, what in world.history.notes:
+        lines.append((at, what))
+    for at, line in sorted(lines):
+        print(f"{at:10.4f} {line}")
+
+
+def describe_commit(commit: Commit) -> str:
+    """One commit in one line."""
+    operation = commit.operation
+    text = f"{commit.version} {operation.sender} {operation.verb} {operation.kind} "
+    if commit.record is None:
+        return text + _short(operation.name)
+    spec = commit.record.spec
+    if operation.kind == "session":
+        return f"{text}{_short(operation.name)} {spec['state']} epoch {spec['epoch']} seq {spec['seq']}"
+    queue = ", ".join(_hold(ticket) for ticket in spec.get("queue", ()))
+    return f"{text}{operation.name}: {_hold(spec)} token {spec.get('token')} [{queue}]"
+
+
+def _hold(spec: Mapping[str, Any]) -> str:
+    return f"{spec['holder'][:6]}({_short(spec['session'])}.{spec['epoch']})"
+
+
+def _short(session: str) -> str:
+    return session[:-26] if len(session) > 30 else session
+
+
+if __name__ == "__main__":
+    sys.exit(main())

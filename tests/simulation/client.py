@@ -1,0 +1,373 @@
+"""An application process as the client library makes it: one keeper for all its holds, and beliefs with deadlines.
+
+It talks to the elector's facade as the library talks to it over HTTP. All times are of the clock of its own machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any, TypeVar
+
+from elector_server.acquisitions import StillWaiting
+from elector_server.client_sessions import PresentedHold
+from elector_server.elector import Elector
+from elector_server.problems import HolderDead, LockHeld, NotHeld, Problem, UnknownClient
+
+from tests.simulation.history import Attempt, Belief, Check
+from tests.simulation.pod import Departure, ElectorProcess, Pod, StreamConnection
+from tests.simulation.virtual_loop import Life, Owner
+
+T = TypeVar("T")
+
+POLL_SECONDS_MAX = 25.0
+SESSION_CALL_SECONDS = 3.0
+RETRY_SECONDS = 0.3
+
+NotNow = (Problem, ConnectionError, TimeoutError)
+
+
+@dataclass(eq=False, slots=True)
+class ClientHold:
+    """One hold. It counts under `incarnation`; once that is over, until `old_deadline`, unless confirmed again."""
+
+    name: str
+    holder: str
+    token: int
+    incarnation: str
+    belief: Belief | None = None
+    old_deadline: float = float("-inf")
+
+
+class SimulatedClient:
+    """One process, its keeper and its programs."""
+
+    def __init__(self, pod: Pod, name: str, random: Random, *, via_proxy: bool = False) -> None:
+        network = pod.network
+        self.pod = pod
+        self.name = name
+        self.id = f"{random.getrandbits(128):032x}"
+        self.owner = Owner(network.loop, name)
+        self.random = random
+        self.holds: dict[str, ClientHold] = {}
+        self.process: ElectorProcess | None = None
+        """The elector process to talk to; None: whichever listens on the pod's port."""
+        self.silent_death = False
+        self._loop = network.loop
+        self._clock = pod.clock
+        self._via_proxy = via_proxy
+        self._incarnation = ""
+        self._incarnation_sent_at = float("-inf")
+        self._deadline = float("-inf")
+        self._tick_seconds = 2.0
+        self._acknowledged: list[str] = []
+        self._stream: StreamConnection | None = None
+        self._known = False
+        self._soon = asyncio.Event()
+        self._opened = False
+
+    # Life -----------------------------------------------------------------------------------------------------------
+
+    def run(self, program: Awaitable[Any]) -> asyncio.Task[Any]:
+        """Run a program in this process."""
+
+        async def work() -> None:
+            await program
+
+        return self.owner.spawn(work(), f"program of {self.name}")
+
+    def crash(self) -> None:
+        """The process dies; its connections end, unless it dies with its machine or behind a proxy that lives on."""
+        now = self._loop.time()
+        for hold in list(self.holds.values()):
+            self._end_belief(hold, now, "crashed")
+        self.owner.crash()
+        if self._stream is not None and not self.silent_death:
+            self._stream.broken()
+
+    def break_stream(self) -> None:
+        """What a proxy between does when it dies: the connection ends and both ends live."""
+        if self._stream is not None and self._via_proxy:
+            self._stream.broken()
+            self._stream.server_gone()
+
+    def now(self) -> float:
+        """The time by this machine's clock."""
+        return self._clock.now()
+
+    # Belief ---------------------------------------------------------------------------------------------------------
+
+    def deadline_of(self, hold: ClientHold) -> float:
+        """Until when this hold may be believed in."""
+        return self._deadline if hold.incarnation == self._incarnation else hold.old_deadline
+
+    def believes(self, name: str) -> bool:
+        """Whether this process holds, as far as it can be sure right now."""
+        hold = self.holds.get(name)
+        if hold is None:
+            return False
+        if self.now() >= self.deadline_of(hold):
+            self.drop(hold, "its deadline passed")
+            self.give_back(name, hold.holder)
+            return False
+        return True
+
+    def check(self, name: str) -> bool:
+        """Ask, and use the token at once if the answer is yes."""
+        hold = self.holds.get(name)
+        believed = self.believes(name)
+        if hold is not None:
+            at = self._loop.time()
+            self.pod.history.checks.append(Check(at, name, self.name, hold.holder, hold.token, believed))
+        return believed
+
+    def drop(self, hold: ClientHold, reason: str) -> None:
+        """Stop believing in a hold."""
+        if self.holds.get(hold.name) is hold:
+            del self.holds[hold.name]
+        self._end_belief(hold, self._loop.time(), reason)
+
+    def _end_belief(self, hold: ClientHold, at: float, reason: str) -> None:
+        belief = hold.belief
+        if belief is not None and belief.ended is None:
+            belief.ended = max(belief.began, min(at, self._clock.virtual_time_of(self.deadline_of(hold))))
+            belief.reason = reason
+
+    def end_of_run(self) -> None:
+        """Close the spans of belief that are still open."""
+        for hold in list(self.holds.values()):
+            self._end_belief(hold, self._loop.time(), "end of the run")
+
+    def _begin_belief(self, hold: ClientHold) -> None:
+        if hold.belief is None and self.now() < self.deadline_of(hold):
+            at = self._loop.time()
+            hold.belief = Belief(hold.name, self.name, hold.holder, hold.token, at)
+            self.pod.history.beliefs.append(hold.belief)
+
+    # Keeper ---------------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Open the client session, at the first acquisition."""
+        if not self._opened:
+            self._opened = True
+            self.owner.spawn(self._keep())
+            self.owner.spawn(self._listen())
+            self.owner.spawn(self._watch_deadlines())
+        while not self._known:
+            await self._attach()
+            if not self._known:
+                await self._clock.sleep(RETRY_SECONDS * self.random.uniform(0.5, 1.5))
+
+    async def _keep(self) -> None:
+        while True:
+            try:
+                async with self._clock.timeout(self._tick_seconds * self.random.uniform(0.9, 1.0)):
+                    await self._soon.wait()
+            except TimeoutError:
+                pass
+            self._soon.clear()
+            if not await self._heartbeat():
+                await self._clock.sleep(RETRY_SECONDS * self.random.uniform(0.5, 1.5))
+                self._soon.set()
+
+    async def _heartbeat(self) -> bool:
+        """Say that this process lives. False if that has to be tried again soon."""
+        if not self._known or self._has_undecided():
+            return await self._attach()
+        sent_at, acknowledged = self.now(), tuple(self._acknowledged)
+        try:
+            status = await self._call(
+                "heartbeat", lambda elector, _: elector.heartbeat(self.id, acknowledged, self._address()), 0.0
+            )
+        except UnknownClient:
+            self._known = False
+            return await self._attach()
+        except NotNow:
+            return False
+        for holder in acknowledged:
+            self._acknowledged.remove(holder)
+        return self._take_in(status, sent_at, attached=False)
+
+    async def _attach(self) -> bool:
+        sent_at = self.now()
+        holds = [PresentedHold(hold.name, hold.holder, hold.token) for hold in self.holds.values()]
+        try:
+            status = await self._call(
+                "open_client", lambda elector, _: elector.open_client(self.id, self.name, holds, self._address()), 0.0
+            )
+        except NotNow:
+            return False
+        self._known = True
+        return self._take_in(status, sent_at, attached=True)
+
+    def _take_in(self, status: Any, sent_at: float, *, attached: bool) -> bool:
+        """What an answer says about this client's time and holds. False if it must attach again."""
+        for loss in status.lost:
+            self._note_loss(loss.name, loss.holder, loss.reason)
+        if status.incarnation != self._incarnation:
+            if sent_at < self._incarnation_sent_at:
+                return True
+            self._change_incarnation(status.incarnation)
+            self._deadline = sent_at + status.valid_seconds
+            if not attached:
+                self._known = False
+        else:
+            self._deadline = max(self._deadline, sent_at + status.valid_seconds)
+        self._incarnation_sent_at = sent_at
+        self._tick_seconds = status.tick_seconds
+        for hold in list(self.holds.values()):
+            if hold.holder in status.holds:
+                hold.incarnation = status.incarnation
+            self._begin_belief(hold)
+        return self._known and not self._has_undecided()
+
+    def _has_undecided(self) -> bool:
+        """Whether the elector has not said yet what became of a hold of another incarnation."""
+        return any(hold.incarnation != self._incarnation for hold in self.holds.values())
+
+    def _change_incarnation(self, incarnation: str) -> None:
+        """Another session or another life of the elector: what was certain stays so until its old deadline."""
+        for hold in self.holds.values():
+            if hold.incarnation == self._incarnation:
+                hold.old_deadline = self._deadline
+        self._incarnation = incarnation
+
+    def _note_loss(self, name: str, holder: str, reason: str) -> None:
+        hold = self.holds.get(name)
+        if hold is not None and hold.holder == holder:
+            self.drop(hold, f"told: {reason}")
+        if holder not in self._acknowledged:
+            self._acknowledged.append(holder)
+
+    async def _watch_deadlines(self) -> None:
+        """Notice a deadline when it passes, even if the program never asks."""
+        while True:
+            for name in list(self.holds):
+                self.believes(name)
+            await self._clock.sleep(0.5)
+
+    async def _listen(self) -> None:
+        """Keep one stream open; its end proves this process's death to the elector."""
+        while True:
+            process = self._elector_process()
+            if process is None or not self._known:
+                await self._clock.sleep(RETRY_SECONDS)
+                continue
+            address = f"127.0.0.1:{self.random.randrange(10000, 60000)}"
+            self._stream = StreamConnection(process, self.id, address, via_proxy=self._via_proxy)
+            while (event := await self._stream.events.get()) is not None:
+                if event["event"] == "attached":
+                    self._soon.set()
+                elif event["event"] == "lost":
+                    self._note_loss(event["name"], event["holder"], event["reason"])
+            self._stream = None
+            self._soon.set()
+            await self._clock.sleep(RETRY_SECONDS * self.random.uniform(0.5, 1.5))
+
+    def _address(self) -> str | None:
+        return self._stream.address if self._stream is not None else None
+
+    # Locks ----------------------------------------------------------------------------------------------------------
+
+    async def acquire(self, name: str, timeout: float, holder: str | None = None) -> ClientHold | None:
+        """Acquire within `timeout` seconds, by a row of long polls; None if that did not work."""
+        began, give_up_at = self._loop.time(), self.now() + timeout
+        hold = await self._acquire(name, give_up_at, holder or self.new_holder())
+        granted_at = None if hold is None else self._loop.time()
+        self.pod.history.attempts.append(Attempt(name, self.name, began, granted_at))
+        return hold
+
+    async def _acquire(self, name: str, give_up_at: float, holder: str) -> ClientHold | None:
+        await self.open()
+        while True:
+            wait_seconds = min(POLL_SECONDS_MAX, max(0.0, give_up_at - self.now()))
+            sent_at = self.now()
+            try:
+                answer = await self._poll(name, holder, wait_seconds)
+            except HolderDead:
+                holder = self.new_holder()
+            except UnknownClient:
+                self._known = False
+                await self._attach()
+            except LockHeld:
+                pass
+            except NotNow:
+                await self._clock.sleep(RETRY_SECONDS * self.random.uniform(0.5, 1.5))
+            else:
+                hold = await self._granted(name, holder, answer, sent_at)
+                if hold is not None:
+                    return hold
+            if self.now() >= give_up_at:
+                self.give_back(name, holder)
+                return None
+
+    async def _poll(self, name: str, holder: str, wait_seconds: float) -> Any:
+        return await self._call(
+            f"acquire {name}",
+            lambda elector, departure: elector.acquire(name, self.id, holder, wait_seconds, departure),
+            wait_seconds,
+        )
+
+    async def _granted(self, name: str, holder: str, answer: Any, sent_at: float) -> ClientHold | None:
+        if isinstance(answer, StillWaiting):
+            return None
+        hold = ClientHold(name, holder, answer.token, answer.incarnation)
+        self.holds[name] = hold
+        if answer.incarnation == self._incarnation:
+            self._deadline = max(self._deadline, sent_at + answer.valid_seconds)
+            self._begin_belief(hold)
+        for _ in range(3):
+            if self.believes_without_notice(hold):
+                return hold
+            if self.holds.get(name) is not hold:
+                return None
+            await (self._heartbeat() if answer.incarnation == self._incarnation else self._attach())
+        if self.believes_without_notice(hold):
+            return hold
+        self.drop(hold, "could not be confirmed")
+        self.give_back(name, holder)
+        return None
+
+    def believes_without_notice(self, hold: ClientHold) -> bool:
+        """Whether `hold` is valid now, without giving it up if it is not."""
+        return self.holds.get(hold.name) is hold and self.now() < self.deadline_of(hold)
+
+    async def release(self, hold: ClientHold) -> None:
+        """Stop believing, then give the lock back; go on trying in the background if the elector is away."""
+        self.drop(hold, "released")
+        self.give_back(hold.name, hold.holder)
+
+    def give_back(self, name: str, holder: str) -> None:
+        """Release a hold or withdraw a waiter, for as long as that takes."""
+        self.owner.spawn(self._give_back(name, holder), f"release by {self.name}")
+
+    async def _give_back(self, name: str, holder: str) -> None:
+        while True:
+            try:
+                await self._call(f"release {name}", lambda elector, _: elector.release(name, self.id, holder), 0.0)
+            except NotHeld:
+                return
+            except NotNow:
+                await self._clock.sleep(RETRY_SECONDS * self.random.uniform(0.5, 1.5))
+            else:
+                return
+
+    def new_holder(self) -> str:
+        """A fresh holder id."""
+        return f"{self.random.getrandbits(128):032x}"
+
+    async def _call(
+        self, what: str, request: Callable[[Elector, Departure], Awaitable[T]], wait_seconds: float
+    ) -> T:
+        process = self._elector_process()
+        if process is None:
+            raise ConnectionRefusedError(f"nobody listens at {self.pod.name}")
+        async with self._clock.timeout(wait_seconds + SESSION_CALL_SECONDS):
+            return await process.call(what, self.owner, request, wait_seconds)
+
+    def _elector_process(self) -> ElectorProcess | None:
+        if self.process is not None:
+            return self.process if self.process.owner.life is not Life.CRASHED else None
+        return self.pod.current

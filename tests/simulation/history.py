@@ -1,0 +1,83 @@
+"""What happened in a run, as its clients saw it: the input of the invariants, beside the recorder's commits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Belief:
+    """One span during which a client, had it asked, would have been told that it holds.
+
+    `ended` is None while it lasts. A pause of the process does not end a span: it could ask when it resumes.
+    """
+
+    name: str
+    client: str
+    holder: str
+    token: int
+    began: float
+    ended: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One moment at which a program asked whether it holds, and used the token on a guarded resource."""
+
+    at: float
+    name: str
+    client: str
+    holder: str
+    token: int
+    believed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to an elector that was not paused meanwhile: how long it took, and how long it may take."""
+
+    what: str
+    client: str
+    began: float
+    took_seconds: float
+    bound_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One acquisition: how it went. `granted_at` is None if it gave up."""
+
+    name: str
+    client: str
+    began: float
+    granted_at: float | None
+
+
+@dataclass(slots=True)
+class History:
+    """All of it, in the order in which it happened."""
+
+    beliefs: list[Belief] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    faults: Counter[str] = field(default_factory=Counter)
+    notes: list[tuple[float, str]] = field(default_factory=list)
+    first_fault_at: float | None = None
+    healed_at: float | None = None
+    ended_at: float = 0.0
+    final_bound_seconds: float = 0.0
+
+    def note(self, at: float, what: str) -> None:
+        """Write down what helps to read the run; nothing judges by it."""
+        self.notes.append((at, what))
+
+    def note_fault(self, kind: str, at: float) -> None:
+        """Count a fault; the first one ends the quiet part of the run."""
+        self.faults[kind] += 1
+        self.note(at, f"FAULT {kind}")
+        if self.first_fault_at is None:
+            self.first_fault_at = at
