@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from elector_server.clients import Client, Clients, ClientStream, Loss
 from elector_server.rules.lock import KIND
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from elector_server.core import Core
 
 log = logging.getLogger("elector")
-
-PRESENT_SECONDS: Final = 0.8
-"""How long a client that presents holds may have to wait for the store: it has about a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +49,15 @@ class ClientSessions:
         return client
 
     async def open(
-        self, client_id: str, process: str, holds: Sequence[PresentedHold], stream: str | None
+        self, client_id: str, process: str, holds: Sequence[PresentedHold], stream: str | None, seconds: float
     ) -> ClientStatus:
-        """Open a client session, or go on with it after a restart of either side."""
+        """Open a client session, or go on with it after a restart of either side.
+
+        The store has `seconds` to say of the presented holds whether they still stand.
+        """
         client = self.clients.open(client_id, process)
         client.witness = stream
-        answers = await asyncio.gather(*(self._present(client, hold) for hold in holds))
+        answers = await asyncio.gather(*(self._present(client, hold, seconds) for hold in holds))
         confirmed = [hold.holder for hold, answer in zip(holds, answers, strict=True) if answer is True]
         for hold, answer in zip(holds, answers, strict=True):
             if answer is False:
@@ -65,7 +65,7 @@ class ClientSessions:
                 client.losses[hold.holder] = Loss(KIND, hold.name, hold.holder, "the store no longer shows this hold")
         return self.status(client, confirmed)
 
-    async def _present(self, client: Client, hold: PresentedHold) -> bool | None:
+    async def _present(self, client: Client, hold: PresentedHold, seconds: float) -> bool | None:
         """Whether the hold still is one; None if that could not be found out in time."""
         lock = self._core.named(hold.name)
         if lock.hold is not None and lock.hold.holder == hold.holder:
@@ -79,7 +79,7 @@ class ClientSessions:
         presented = Presented(hold.holder, client, hold.token)
         lock.present(presented)
         try:
-            async with self._core.clock.timeout(PRESENT_SECONDS):
+            async with self._core.clock.timeout(seconds):
                 return await presented.future is not None
         except TimeoutError:
             lock.withdraw(hold.holder)

@@ -53,7 +53,7 @@ class Client:
         self.holds: dict[str, str] = {}
         self.waiting: dict[str, str] = {}
         self.losses: dict[str, Loss] = {}
-        self.streams: set[ClientStream] = set()
+        self.streams: dict[ClientStream, None] = {}
         self.witness: str | None = None
         """The client's own address of the stream whose end proves its death."""
 
@@ -106,7 +106,7 @@ class ClientStream:
 
     def closed(self, *, by_peer: bool) -> None:
         """The connection is gone; if its peer ended it, and it was a proven direct one, so is the process."""
-        self._client.streams.discard(self)
+        self._client.streams.pop(self, None)
         proven = by_peer and not self._ended and self._client.witness == self.peer and is_loopback(self.peer)
         self.end()
         if proven:
@@ -170,7 +170,7 @@ class Clients:
         """
         client = self.heard(client_id)
         stream = ClientStream(client, peer, self)
-        client.streams.add(stream)
+        client.streams[stream] = None
         return stream
 
     def gone(self, client: Client, reason: str) -> None:

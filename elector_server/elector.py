@@ -31,6 +31,7 @@ from elector_server.own_session import Identity, OwnSession
 from elector_server.problems import (
     ElectorStarting,
     ElectorStopping,
+    HolderDead,
     StoreDown,
 )
 from elector_server.rules.lock import KIND, Claimant, Lock
@@ -78,7 +79,7 @@ class Elector:
         self.counters: Counter[str] = Counter()
         self.client_sessions = ClientSessions(self)
         self._acquisitions = Acquisitions(self, self.client_sessions)
-        self._keeper = SessionKeeper(self, f"{random.getrandbits(128):032x}")
+        self._keeper = SessionKeeper(self)
         self._legacy = LegacyHolds(self, self.client_sessions)
         self._sweep = Sweep(self, self.client_sessions, self._keeper.free_records_of)
         self._keeping: asyncio.Task[object] | None = None
@@ -153,9 +154,11 @@ class Elector:
         """
         if self._stopping:
             raise ElectorStopping
+        started_at = self.clock.now()
         if holds:
             await self._require_session()
-        return await self.client_sessions.open(client_id, process, holds, stream)
+        seconds = max(0.0, started_at + CLAIM_SECONDS - self.clock.now())
+        return await self.client_sessions.open(client_id, process, holds, stream, seconds)
 
     async def heartbeat(self, client_id: str, acknowledged: Sequence[str], stream: str | None) -> ClientStatus:
         """A client's sign of life.
@@ -204,18 +207,19 @@ class Elector:
         """
         if self._stopping:
             raise ElectorStopping
+        started_at = self.clock.now()
         if self.session is None:
             await self._require_session()
-        return await self._acquisitions.acquire(name, client_id, holder, wait_seconds, departure)
+        seconds = max(0.0, started_at + (wait_seconds or CLAIM_SECONDS) - self.clock.now())
+        return await self._acquisitions.acquire(name, client_id, holder, seconds, departure, queues=wait_seconds > 0)
 
     async def release(self, name: str, client_id: str, holder: str) -> bool:
         """Release a hold, or withdraw a waiter. True once it is written; False if that goes on in the background.
 
         Raises:
             NotHeld: this holder neither holds nor waits; the lock is free, or somebody else's.
-            ElectorStarting, StoreDown: who holds could not be found out.
         """
-        return await self._acquisitions.release(name, client_id, holder, self._require_session)
+        return await self._acquisitions.release(name, client_id, holder)
 
     async def legacy_put(self, name: str) -> tuple[bool, LockView | None]:
         """The original protocol's PUT: take the lock for this pod, or extend; False if somebody else has it.
@@ -315,7 +319,10 @@ class Elector:
         lock = self.names.get(name)
         if lock is None:
             return
-        lock.leave(holder)
+        waiter = lock.find(holder)
+        if waiter is not None:
+            lock.leave(holder)
+            waiter.fail(HolderDead(name, holder))
         if lock.hold is not None and lock.hold.holder == holder:
             lock.release(holder)
 

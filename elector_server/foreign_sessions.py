@@ -61,7 +61,7 @@ class ForeignSessions:
         if observer is None:
             observer = self._observers[session_id] = _Observer(self, session_id, lease_seconds)
             observer.task = self._background.start(self._watch(observer))
-        observer.wakes.add(wake)
+        observer.wakes[wake] = None
 
     def glance(self, session_id: str, lease_seconds: float) -> None:
         """Observe a session for one lease on behalf of a refused claim, whose caller does not wait."""
@@ -81,7 +81,7 @@ class ForeignSessions:
         observer = self._observers.get(session_id)
         if observer is None:
             return
-        observer.wakes.discard(wake)
+        observer.wakes.pop(wake, None)
         if not observer.wakes:
             del self._observers[session_id]
             observer.finish()
@@ -147,7 +147,7 @@ class _Observer:
         self.id = session_id
         self.lease_seconds = lease_seconds
         self.observation: Observation | None = None
-        self.wakes: set[Wake] = set()
+        self.wakes: dict[Wake, None] = {}
         self.task: asyncio.Task[Any] | None = None
         self.finished = False
 

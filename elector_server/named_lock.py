@@ -22,6 +22,7 @@ from elector_server.waiters import Grant, LocalHold, Presented, Waiter, held_by
 from elector_server.writes import Abandoned, Backoff, attempt, settle
 
 if TYPE_CHECKING:
+    from elector_server.clients import Client
     from elector_server.core import Core
     from elector_server.own_session import OwnSession
 
@@ -42,7 +43,7 @@ class NamedLock:
         self._core = core
         self._waiters: dict[str, Waiter] = {}
         self._presented: dict[str, Presented] = {}
-        self._given_up: dict[str, asyncio.Future[None]] = {}
+        self._given_up: dict[str, asyncio.Future[bool]] = {}
         self._known = Known.NOTHING
         self._lock: Lock | None = None
         self._version = 0
@@ -81,13 +82,17 @@ class NamedLock:
         if self._waiters.pop(holder, None) is not None:
             self.kick()
 
-    def release(self, holder: str) -> asyncio.Future[None]:
-        """The holder is done. The future is set once the record says so, too."""
+    def client_of(self, holder: str) -> Client | None:
+        """Whose holder id it is, if it holds or waits here."""
+        if self.hold is not None and self.hold.holder == holder:
+            return self.hold.client
+        waiter = self._waiters.get(holder)
+        return waiter.client if waiter is not None else None
+
+    def release(self, holder: str) -> asyncio.Future[bool]:
+        """The holder is done. The future is set once the record says so: whether it was this holder's until now."""
         if self.hold is not None and self.hold.holder == holder:
             self.hold = None
-        return self._give_up(holder)
-
-    def _give_up(self, holder: str) -> asyncio.Future[None]:
         released = self._given_up.get(holder)
         if released is None:
             released = self._given_up[holder] = asyncio.get_running_loop().create_future()
@@ -256,13 +261,13 @@ class NamedLock:
             self._presented.pop(entry).give(None)
         given_up = [entry for entry in self._given_up if entry != holder]
         for entry in given_up:
-            self._released(entry)
+            self._released(entry, was_held=False)
         return bool(presented or given_up)
 
-    def _released(self, holder: str) -> None:
+    def _released(self, holder: str, *, was_held: bool) -> None:
         future = self._given_up.pop(holder, None)
         if future is not None and not future.done():
-            future.set_result(None)
+            future.set_result(was_held)
 
     def _refuse_tries(self, error: Exception) -> None:
         for waiter in [waiter for waiter in self._waiters.values() if not waiter.queues]:
@@ -284,14 +289,17 @@ class NamedLock:
             await self._confirm(session)
         elif step is Step.ENQUEUE:
             await self._enqueue(session)
+        elif step is Step.LOSE:
+            session.lose("another elector runs under the same identity and has adopted this session")
         else:
             await self._replace(session, rules.leave(self._locked(), self._version, session.id))
 
     async def _create(self, session: OwnSession) -> None:
         claimant = next(iter(self._waiters.values())).claimant(session)
-        spec = rules.claim(claimant, self._core.clock.wall()).to_spec()
+        lock = rules.claim(claimant, self._core.clock.wall())
+        spec = lock.to_spec()
         record = await self._settle(session, lambda: self._core.store.create(KIND, self.name, session.id, spec))
-        self._wrote(record)
+        self._wrote(record.version, lock)
         self._grant_as_recorded(session)
 
     async def _read(self) -> None:
@@ -320,10 +328,11 @@ class NamedLock:
         if heir is not None:
             await self._replace(session, heir)
             self._core.count("hand_offs")
-            return
-        await self._settle(session, lambda: self._core.store.delete(KIND, self.name, version))
-        if self._version == version:
-            self._known, self._lock = Known.FREE, None
+        else:
+            await self._settle(session, lambda: self._core.store.delete(KIND, self.name, version))
+            if self._version == version:
+                self._known, self._lock = Known.FREE, None
+        self._released(lock.hold.holder, was_held=True)
         self._settle_asked()
 
     async def _confirm(self, session: OwnSession) -> None:
@@ -345,14 +354,13 @@ class NamedLock:
         record = await self._settle(
             session, lambda: self._core.store.replace(KIND, self.name, version, holding_session, spec)
         )
-        self._wrote(record)
+        self._wrote(record.version, lock)
         self._grant_as_recorded(session)
-        self._settle_asked()
 
-    def _wrote(self, record: Record) -> None:
+    def _wrote(self, version: int, lock: Lock) -> None:
         """Our own write is there; a watch may have shown something newer before its answer came."""
-        if record.version > self._version:
-            self._know(record.version, record)
+        if version > self._version:
+            self._version, self._lock, self._known = version, lock, Known.HELD
 
     async def _settle(self, session: OwnSession, send: Callable[[], Awaitable[Answer]]) -> Answer:
         core = self._core
@@ -373,6 +381,9 @@ class NamedLock:
         presented = self._presented.pop(holder, None)
         claimed_by = waiter or presented
         if claimed_by is None:
+            return
+        if holder in self._given_up:
+            claimed_by.give(None)
             return
         token = rules.token_of(lock, self._version)
         self.hold = hold = LocalHold(self.name, holder, claimed_by.client, session, token, self._version, lock.claimant)

@@ -62,19 +62,20 @@ class OwnSession:
     """One session of this elector, from its first write to its last."""
 
     def __init__(
-        self, store: Store, identity: Identity, durations: Durations, clock: Clock, rng: random.Random, nonce: str
+        self, store: Store, identity: Identity, durations: Durations, clock: Clock, rng: random.Random
     ) -> None:
         self._store = store
         self._identity = identity
         self._settings = durations
         self._clock = clock
         self._random = rng
-        self._nonce = nonce
+        self._nonce = ""
         self._deadline = float("-inf")
         self._session: Session | None = None
         self._version = 0
         self._renew_now = asyncio.Event()
         self._renewed = asyncio.Event()
+        self._lost = asyncio.Event()
         self.durations = durations
         self.id = ""
         self.adopted_at: float | None = None
@@ -131,6 +132,8 @@ class OwnSession:
             await backoff.pause()
 
     async def _try_to_open(self, *, adopt: bool) -> bool:
+        # One for each try: a write of an earlier try that lands late must not pass for one of this.
+        self._nonce = f"{self._random.getrandbits(128):032x}"
         try:
             return (adopt and await self._adopt_any()) or await self._begin()
         except (StoreUnavailable, IllegalTransition, Conflict) as error:
@@ -192,17 +195,16 @@ class OwnSession:
         """Renew until the session is lost, then return."""
         renewing = asyncio.ensure_future(self._renew_for_ever())
         try:
-            while self.is_valid() and not renewing.done():
-                await self._until_deadline(renewing)
+            while self.is_valid():
+                await self._until_lost(self.valid_seconds())
         finally:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
-        self.lose("no renewal reached the store before the session's deadline")
 
-    async def _until_deadline(self, renewing: asyncio.Future[None]) -> None:
+    async def _until_lost(self, seconds: float) -> None:
         try:
-            async with self._clock.timeout(max(0.001, self.valid_seconds())):
-                await asyncio.wait([renewing])
+            async with self._clock.timeout(max(0.001, seconds)):
+                await self._lost.wait()
         except TimeoutError:
             return
 
@@ -213,6 +215,8 @@ class OwnSession:
                 await self._renew(self._deadline)
         except IllegalTransition as error:
             self.lose(str(error))
+        except StoreUnavailable:
+            return  # The deadline has passed meanwhile, and says so itself.
 
     async def _until_next_renewal(self) -> None:
         seconds = self.durations.renew_seconds * self._random.uniform(1 - RENEW_JITTER, 1 + RENEW_JITTER)
@@ -309,6 +313,7 @@ class OwnSession:
         """From now on nothing of this session is certain."""
         if self.lost_reason is None:
             self.lost_reason = reason
+            self._lost.set()
             self._renewed.set()
 
     async def retire(self) -> bool:

@@ -67,13 +67,11 @@ class Reconcile:
         async with self._core.store.watch(KIND, since, session=self._session.id) as watch:
             while (remaining := list_again_at - clock.now()) > 0:
                 try:
-                    async with clock.timeout(min(remaining, STRAY_SECONDS) if self._strays else remaining):
-                        change = await watch.next()
+                    async with clock.timeout(min(remaining, STRAY_SECONDS)):
+                        while True:
+                            self._take(await watch.next())
                 except TimeoutError:
-                    pass
-                else:
-                    self._take(change)
-                self._look_at_strays()
+                    self._look_at_strays()
 
     def _seconds_to_next_list(self) -> float:
         seconds = self._session.durations.lease_seconds

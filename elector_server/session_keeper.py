@@ -21,9 +21,8 @@ log = logging.getLogger("elector")
 class SessionKeeper:
     """Keeps the elector in possession of a session. Nothing is claimed while there is none."""
 
-    def __init__(self, core: Core, nonce: str) -> None:
+    def __init__(self, core: Core) -> None:
         self._core = core
-        self._nonce = nonce
         self._opening: OwnSession | None = None
         self.session: OwnSession | None = None
         self.opened = asyncio.Event()
@@ -38,9 +37,7 @@ class SessionKeeper:
         core = self._core
         adopt = True
         while True:
-            session = self._opening = OwnSession(
-                core.store, core.identity, core.durations, core.clock, core.random, self._nonce
-            )
+            session = self._opening = OwnSession(core.store, core.identity, core.durations, core.clock, core.random)
             await session.open(adopt=adopt)
             adopt = False
             self._opening = None

@@ -82,9 +82,9 @@ class Waiter:
         """The poll is over; the waiter keeps its place for a moment."""
         self.future = None
 
-    def give(self, grant: Grant) -> bool:
+    def give(self, grant: Grant | None) -> bool:
         """Hand the grant to whoever listens; False if nobody does."""
-        if self.future is None or self.future.done():
+        if grant is None or self.future is None or self.future.done():
             return False
         self.future.set_result(grant)
         return True
@@ -93,6 +93,7 @@ class Waiter:
         """End the wait with an error."""
         if self.future is not None and not self.future.done():
             self.future.set_exception(error)
+            self.future.exception()  # Whoever listened may be gone; that is no error of its own.
 
 
 class Presented:

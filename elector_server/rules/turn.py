@@ -10,7 +10,8 @@ do. Only conditional writes decide anything, so a step chosen on stale knowledge
     held under our session and epoch
       by the hold we told               REST (others wait here)     REST
       by a live waiter of ours          GRANT                       -
-      by nobody alive                   HAND_ON                     HAND_ON
+      by nobody alive, or given up      HAND_ON                     HAND_ON
+    held under our session, newer epoch   LOSE                        LOSE
     held under our session, older epoch
       by a holder that came back        CONFIRM                     CONFIRM
       given up, or grace is over        HAND_ON                     HAND_ON
@@ -21,14 +22,15 @@ do. Only conditional writes decide anything, so a step chosen on stale knowledge
       else                              ENQUEUE                     LEAVE (REST if there is no ticket)
 
 The rules behind it: identity is the triple (holder, session, epoch); an adopter says "yours" of nothing that it did not
-write itself; until the grace after an adoption is over it releases nothing that nobody has claimed.
+write itself; until the grace after an adoption is over it releases nothing that nobody has claimed. A newer epoch than
+ours means that another process adopted our session: we have lost it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from elector_server.rules.lock import Claimant, Hold, Lock, SessionEnded
 
@@ -52,12 +54,12 @@ class Step(Enum):
     HAND_ON = auto()
     ENQUEUE = auto()
     LEAVE = auto()
+    LOSE = auto()
     REST = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """One lock as one elector sees it.
+class Sight(NamedTuple):
+    """One lock as one elector sees it. A tuple, because one is made for every step.
 
     Attributes:
         known: what is known of the record.
@@ -68,7 +70,7 @@ class Sight:
         first: the first local waiter, if any.
         first_queues: whether that one waits (a single try never gets a ticket).
         wanted: the holder ids of all live local waiters and presented holds.
-        given_up: holder ids of the process before that were released or given up here.
+        given_up: holder ids that were released or given up here, and may still stand in the record.
         asked: whether somebody presented or released a hold that only the record can confirm.
         in_grace: whether clients of the process before may still come back.
         ended: whether a session is known to have ended.
@@ -104,7 +106,11 @@ def next_step(sight: Sight) -> Step:
 
 
 def _ours(sight: Sight, hold: Hold) -> Step:
-    if hold.epoch != sight.epoch:
+    if hold.epoch > sight.epoch:
+        return Step.LOSE
+    if hold.holder in sight.given_up:
+        return Step.HAND_ON
+    if hold.epoch < sight.epoch:
         return _of_the_process_before(sight, hold)
     if hold.holder == sight.told:
         return Step.REST
@@ -114,9 +120,7 @@ def _ours(sight: Sight, hold: Hold) -> Step:
 def _of_the_process_before(sight: Sight, hold: Hold) -> Step:
     if hold.holder in sight.wanted:
         return Step.CONFIRM
-    if hold.holder in sight.given_up or not sight.in_grace:
-        return Step.HAND_ON
-    return Step.REST
+    return Step.REST if sight.in_grace else Step.HAND_ON
 
 
 def _foreign(sight: Sight, lock: Lock) -> Step:

@@ -61,6 +61,12 @@ WAITS = {"first": FIRST, "first_queues": True, "wanted": ("w",)}
             {"lock": held("h", "us", 1), "in_grace": True, "given_up": ("h",)},
             Step.HAND_ON,
         ),
+        ("of a process after us", {"lock": held("h", "us", 3), **WAITS}, Step.LOSE),
+        (
+            "released while it was being confirmed",
+            {"lock": held("h", "us"), "told": "h", "given_up": ("h",)},
+            Step.HAND_ON,
+        ),
         ("of an ended session", {"lock": held("h", "ended"), **WAITS}, Step.HAND_ON),
         ("of an ended session, nobody waits", {"lock": held("h", "ended")}, Step.HAND_ON),
         ("another's, nobody waits", {"lock": held("h", "them")}, Step.REST),
@@ -78,9 +84,13 @@ WAITS = {"first": FIRST, "first_queues": True, "wanted": ("w",)}
             Step.ENQUEUE,
         ),
         ("another's, our ticket, nobody waits", {"lock": held("h", "them", queue=(FIRST,))}, Step.LEAVE),
-        ("the same holder id under another session is another hold", {"lock": held("w", "them"), **WAITS}, Step.ENQUEUE),
+        (
+            "the same holder id under another session is another hold",
+            {"lock": held("w", "them"), **WAITS},
+            Step.ENQUEUE,
+        ),
     ],
 )
 def test_each_row(name, changes, step):
     known = {"known": Known.HELD} if "lock" in changes else {}
-    assert next_step(dataclasses.replace(NOTHING, **known, **changes)) is step
+    assert next_step(NOTHING._replace(**known, **changes)) is step

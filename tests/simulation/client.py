@@ -187,7 +187,8 @@ class SimulatedClient:
         except NotNow:
             return False
         for holder in acknowledged:
-            self._acknowledged.remove(holder)
+            if holder in self._acknowledged:
+                self._acknowledged.remove(holder)
         return self._take_in(status, sent_at, attached=False)
 
     async def _attach(self) -> bool:
@@ -246,7 +247,8 @@ class SimulatedClient:
         while True:
             for name in list(self.holds):
                 self.believes(name)
-            await self._clock.sleep(0.5)
+            deadlines = [self.deadline_of(hold) - self.now() for hold in self.holds.values()]
+            await self._clock.sleep(max(0.01, min([self._tick_seconds, *deadlines])))
 
     async def _listen(self) -> None:
         """Keep one stream open; its end proves this process's death to the elector."""

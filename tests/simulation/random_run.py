@@ -100,7 +100,7 @@ class RandomRun:
             return sum(attempt.granted_at is not None for attempt in self._world.history.attempts) >= QUIET_GRANTS_MIN
 
         await asyncio.sleep(0.5 * self._lease_seconds)
-        await self._world.until(enough)
+        await self._world.until(enough, step_seconds=0.2)
 
     async def _wind_down(self) -> None:
         """Let every program end; those of crashed clients never will."""
@@ -121,7 +121,7 @@ class RandomRun:
             client.run(self._last_call(client, name, bound)) for client in clients for name in self._settings.names
         ]
         await asyncio.gather(*calls)
-        await self._world.until(lambda: not self._held_locks(), bound)
+        await self._world.until(lambda: not self._held_locks(), bound, step_seconds=0.2)
 
     def _held_locks(self) -> list[Record]:
         return [record for record in self._world.shared.records("lock") if record.name in self._settings.names]

@@ -139,6 +139,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._queue.append((OWNER.get() if context is None else context.get(OWNER), handle))
         return handle
 
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> TimerHandle:
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
     def call_at(
         self, when: float, callback: Callable[..., object], *args: object, context: Context | None = None
     ) -> TimerHandle:
@@ -201,11 +206,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
             else:
                 owner.refuse(handle)
         self._count_steps(len(batch))
-        self._fail_if_anything_failed()
-
-    def _fail_if_anything_failed(self) -> None:
-        if self.failures:
-            raise UncaughtError("; ".join(self.failures))
 
     def _advance(self) -> None:
         """Let time jump to the next timer, and make all timers of that moment ready."""
@@ -224,6 +224,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _count_steps(self, steps: int) -> None:
         self.steps += steps
         self._steps_now += steps
+        if self.failures:
+            raise UncaughtError("; ".join(self.failures))
         if self._steps_now > STEPS_AT_ONE_INSTANT_MAX:
             raise Runaway(f"{self._steps_now} steps at {self._now:.6f} s and time does not pass")
         if self.steps > STEPS_MAX:

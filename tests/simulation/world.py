@@ -69,12 +69,12 @@ class World:
         """Every life of every elector."""
         return [process for pod in self.pods for process in pod.processes]
 
-    async def until(self, condition: Callable[[], object], seconds: float = 600.0) -> None:
-        """Let time pass until `condition` holds; at most `seconds`."""
+    async def until(self, condition: Callable[[], object], seconds: float = 600.0, step_seconds: float = 0.01) -> None:
+        """Let time pass until `condition` holds, looking every few moments; at most `seconds`."""
         give_up_at = self.loop.time() + seconds
         while not condition():
             assert self.loop.time() < give_up_at, f"not within {seconds:g} s: {condition}"
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(step_seconds)
 
     async def until_ready(self) -> None:
         """Let time pass until every elector has its session."""

@@ -1,0 +1,207 @@
+"""Kept connections to one elector: one per request at a time, each request sent in one piece.
+
+This stands below `requests` in place of urllib3's pool, for three reasons. A lock's whole cost is two requests, and
+this is as cheap as bare `http.client`. A timeout here bounds the whole answer, not each piece of it. And a forked child
+can close its copies of the parent's sockets, which matters, because the end of a socket says that a process died.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import weakref
+from collections import deque
+from http.client import HTTPResponse
+from typing import Any
+
+from metaparticle_sync._address import Address
+
+_IDLE_MAX = 1000
+"""How many unused connections are kept. One is in use for each thread that waits for a lock."""
+
+_alive: weakref.WeakSet[Connection] = weakref.WeakSet()
+_creating = threading.RLock()
+"""Held while a socket is made but not yet known to its `Connection`, and by whoever forks."""
+
+
+class _TimedSocket(socket.socket):
+    """A socket whose timeout counts from `settimeout` for all that is received since then."""
+
+    _receive_until: float | None = None
+
+    def settimeout(self, value: float | None) -> None:
+        self._receive_until = None if value is None else time.monotonic() + value
+        super().settimeout(value)
+
+    def recv_into(self, *args: Any) -> int:
+        until = self._receive_until
+        if until is not None and self.gettimeout() != 0:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            super().settimeout(left)
+        return super().recv_into(*args)
+
+
+class Connection:
+    """One connection, and the answer that comes over it."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self.socket: socket.socket | None = None
+        _alive.add(self)
+
+    def exchange(self, method: str, request: bytes, timeout: float) -> HTTPResponse:
+        """Send one request and read the head of its answer; `timeout` bounds the reading of the whole answer, too.
+
+        Raises:
+            OSError, http.client.HTTPException: the exchange failed; this connection is closed.
+        """
+        try:
+            if self.socket is None:
+                self._connect(timeout)
+            assert self.socket is not None
+            self.socket.settimeout(timeout)
+            self.socket.sendall(request)
+            response = HTTPResponse(self.socket, method=method)
+            response.begin()
+        except BaseException:
+            self.close()
+            raise
+        return response
+
+    def is_stale(self) -> bool:
+        """Whether the peer ended this connection while it was not in use."""
+        if self.socket is None:
+            return False
+        if self._address.is_tls:
+            return False
+        try:
+            self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass
+        return True
+
+    def sever(self) -> None:
+        """End whatever another thread is waiting for on this connection."""
+        try:
+            if self.socket is not None:
+                self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
+
+    def abandon(self) -> None:
+        """In a forked child: close this copy, and nothing else."""
+        if self.socket is not None and self.socket.fileno() >= 0:
+            os.close(self.socket.detach())
+        self.socket = None
+
+    def _connect(self, timeout: float) -> None:
+        error: OSError = OSError(f"{self._address.host} has no address")
+        until = time.monotonic() + timeout
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            self._address.host, self._address.port, type=socket.SOCK_STREAM
+        ):
+            with _creating:
+                self.socket = _TimedSocket(family, kind, protocol)
+            try:
+                self.socket.settimeout(max(0.001, until - time.monotonic()))
+                self.socket.connect(address)
+                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self._address.is_tls:
+                    self._wrap(self.socket)
+            except OSError as failure:
+                self.close()
+                error = failure
+            else:
+                return
+        raise error
+
+    def _wrap(self, plain: socket.socket) -> None:
+        import ssl  # noqa: PLC0415 -- an elector is on loopback almost always, and this import is slow
+
+        with _creating:
+            self.socket = ssl.create_default_context().wrap_socket(plain, server_hostname=self._address.host)
+
+
+class Connections:
+    """The connections to one elector. `urlopen` is what an adapter of `requests` calls."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._idle: deque[Connection] = deque()
+        self._request_end = f" HTTP/1.1\r\nHost: {address.host_header}\r\n"
+        self._of_thread = threading.local()
+
+    def urlopen(
+        self, *, method: str, url: str, body: bytes | None, headers: dict[str, str], timeout: Any, **_: object
+    ) -> HTTPResponse:
+        """Send one request; the connection comes back to the pool when the body is read by `finish`."""
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        request = f"{method} {url}{self._request_end}{lines}\r\n".encode("latin-1")
+        connection = self._take()
+        response = connection.exchange(method, request if body is None else request + body, timeout.read_timeout)
+        response.connection = connection  # type: ignore[attr-defined]
+        return response
+
+    def finish(self, response: Any) -> None:
+        """The whole body is read: the connection can be used again."""
+        connection = getattr(response, "connection", None)
+        if not isinstance(connection, Connection):
+            return
+        if response.will_close or not response.isclosed() or len(self._idle) >= _IDLE_MAX:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def watch_requests(self, taken: deque[Connection] | None) -> None:
+        """From now on, note each connection that a request of this thread uses in `taken`."""
+        self._of_thread.taken = taken
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _take(self) -> Connection:
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = Connection(self._address)
+            if connection.is_stale():
+                connection.close()
+                continue
+            taken = getattr(self._of_thread, "taken", None)
+            if taken is not None:
+                taken.append(connection)
+            return connection
+
+
+def before_fork() -> None:
+    """Wait until no socket is half known."""
+    _creating.acquire()
+
+
+def after_fork_in_parent() -> None:
+    """Go on."""
+    _creating.release()
+
+
+def after_fork_in_child() -> None:
+    """Close this process's copies of its parent's sockets: the parent's end must be seen when the parent ends."""
+    global _creating, _alive  # noqa: PLW0603
+    _creating = threading.RLock()
+    parents, _alive = list(_alive), weakref.WeakSet()
+    for connection in parents:
+        connection.abandon()
