@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from elector_server import __version__
 from elector_server.durations import LEGACY_LEASE_SECONDS_MIN
 from elector_server.sockets import is_private, url
+from metaparticle_sync import wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ def store_text(settings: Settings) -> str:
 def announcement(settings: Settings, ports: Sequence[int]) -> Iterator[str]:
     """One line for each thing that a user should know. `ports`: of the locks and, if it is on, of health."""
     health = f", health on {url(settings.host, ports[1])}" if len(ports) > 1 else ""
-    yield f"elector {__version__} serves {url(settings.host, ports[0])}{health}, store {store_text(settings)}"
+    yield f"elector {wire.VERSION} serves {url(settings.host, ports[0])}{health}, store {store_text(settings)}"
     if settings.store == "memory":
         yield "the store is memory: every lock is free again when this elector's process ends"
     elif settings.state_dir_is_default:

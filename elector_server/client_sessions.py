@@ -82,7 +82,7 @@ class ClientSessions:
             async with self._core.clock.timeout(seconds):
                 return await presented.future is not None
         except TimeoutError:
-            lock.withdraw(hold.holder)
+            # It stays presented: a confirmation that lands later must find whose it is.
             return None
 
     def heartbeat(self, client_id: str, acknowledged: Sequence[str], stream: str | None) -> ClientStatus:

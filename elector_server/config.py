@@ -16,7 +16,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
-from elector_server import __version__
 from elector_server.durations import CLIENT_TTL_SECONDS_DEFAULT, LEASE_SECONDS_DEFAULT, Durations, broken_rules
 from metaparticle_sync import wire
 
@@ -360,6 +359,6 @@ def _parser() -> argparse.ArgumentParser:
     other = parser.add_argument_group("other")
     other.add_argument("-h", "--help", action="help", help="show this text and exit")
     other.add_argument(
-        "--version", action="version", version=f"elector {__version__}", help="show the version and exit"
+        "--version", action="version", version=f"elector {wire.VERSION}", help="show the version and exit"
     )
     return parser

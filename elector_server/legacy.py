@@ -109,12 +109,12 @@ class LegacyHolds:
         if holder is None:
             return False
         presented = Presented(holder, self._client, None)
+        self._put_at[lock.name] = self._core.clock.now()
         lock.present(presented)
         try:
             async with self._core.clock.timeout(CLAIM_SECONDS):
                 return await presented.future is not None
         except TimeoutError:
-            lock.withdraw(holder)
             raise StoreDown("no answer in time") from None
 
     def _drop(self, name: str) -> None:

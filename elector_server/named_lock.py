@@ -104,11 +104,6 @@ class NamedLock:
         self._presented[presented.holder] = presented
         self.kick()
 
-    def withdraw(self, holder: str) -> None:
-        """The one who presented this hold no longer waits for the answer."""
-        if self._presented.pop(holder, None) is not None:
-            self.kick()
-
     def lose_hold(self, reason: str) -> None:
         """The hold is no longer certain: tell its client. Nothing is written."""
         hold, self.hold = self.hold, None

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
@@ -62,13 +63,20 @@ class OwnSession:
     """One session of this elector, from its first write to its last."""
 
     def __init__(
-        self, store: Store, identity: Identity, durations: Durations, clock: Clock, rng: random.Random
+        self,
+        store: Store,
+        identity: Identity,
+        durations: Durations,
+        clock: Clock,
+        rng: random.Random,
+        count: Callable[[str], None],
     ) -> None:
         self._store = store
         self._identity = identity
         self._settings = durations
         self._clock = clock
         self._random = rng
+        self._count = count
         self._nonce = ""
         self._deadline = float("-inf")
         self._session: Session | None = None
@@ -306,6 +314,7 @@ class OwnSession:
         self._session, self._version = session, version
         if self._deadline > float("-inf") and not self.is_valid():
             return
+        self._count("renewals")
         self._deadline = max(self._deadline, sent_at + self.durations.validity_seconds)
         self._renewed.set()
 

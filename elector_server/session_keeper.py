@@ -37,7 +37,9 @@ class SessionKeeper:
         core = self._core
         adopt = True
         while True:
-            session = self._opening = OwnSession(core.store, core.identity, core.durations, core.clock, core.random)
+            session = self._opening = OwnSession(
+                core.store, core.identity, core.durations, core.clock, core.random, core.count
+            )
             await session.open(adopt=adopt)
             adopt = False
             self._opening = None

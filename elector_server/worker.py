@@ -24,7 +24,7 @@ from gunicorn.arbiter import Arbiter
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
-from elector_server import __version__
+from metaparticle_sync import wire
 
 log = logging.getLogger("elector")
 
@@ -52,7 +52,7 @@ class ElectorWorker(UvicornWorker):  # type: ignore[misc]
         # X-Forwarded-For must not change the peer that the elector sees: its address is part of a proof of death.
         "proxy_headers": False,
         "server_header": False,
-        "headers": [("server", f"metaparticle-elector/{__version__}")],
+        "headers": [("server", f"metaparticle-elector/{wire.VERSION}")],
         "timeout_keep_alive": KEEP_ALIVE_SECONDS,
         "timeout_graceful_shutdown": ANSWERS_SECONDS,
     }
@@ -86,7 +86,7 @@ class StoppingServer(Server):
         self._begin_stop = begin_stop
         self._loop = asyncio.get_running_loop()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    def handle_exit(self, _signal: int, _frame: FrameType | None) -> None:
         """The signal to stop. A second one changes nothing."""
         if self.should_exit:
             return

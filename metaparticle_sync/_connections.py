@@ -13,10 +13,14 @@ import threading
 import time
 import weakref
 from collections import deque
+from functools import cache
 from http.client import HTTPResponse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metaparticle_sync._address import Address
+
+if TYPE_CHECKING:
+    import ssl
 
 _IDLE_MAX = 1000
 """How many unused connections are kept. One is in use for each thread that waits for a lock."""
@@ -128,10 +132,15 @@ class Connection:
         raise error
 
     def _wrap(self, plain: socket.socket) -> None:
-        import ssl  # noqa: PLC0415 -- an elector is on loopback almost always, and this import is slow
-
         with _creating:
-            self.socket = ssl.create_default_context().wrap_socket(plain, server_hostname=self._address.host)
+            self.socket = _tls_context().wrap_socket(plain, server_hostname=self._address.host)
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    import ssl  # noqa: PLC0415 -- slow, and electors are on loopback almost always
+
+    return ssl.create_default_context()
 
 
 class Connections:

@@ -6,8 +6,8 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from elector_server import __version__
 from elector_server.resources.rendering import to_bytes
+from metaparticle_sync import wire
 
 if TYPE_CHECKING:
     from falcon.asgi import Request, Response
@@ -23,7 +23,7 @@ class DescriptionResource:
         self._store_text = store_text
         self._body: bytes | None = None
 
-    async def on_get(self, req: Request, resp: Response) -> None:
+    async def on_get(self, _req: Request, resp: Response) -> None:
         """Send it."""
         if self._body is None:
             self._body = to_bytes(description(self._store_text))
@@ -33,5 +33,5 @@ class DescriptionResource:
 def description(store_text: str) -> dict[str, Any]:
     """The document, with this elector's version and store in it."""
     document: dict[str, Any] = json.loads(files("elector_server").joinpath("openapi.json").read_bytes())
-    document["info"] |= {"version": __version__, STORE_EXTENSION: store_text}
+    document["info"] |= {"version": wire.VERSION, STORE_EXTENSION: store_text}
     return document

@@ -6,7 +6,7 @@ It talks to the elector's facade as the library talks to it over HTTP. All times
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
@@ -70,13 +70,9 @@ class SimulatedClient:
 
     # Life -----------------------------------------------------------------------------------------------------------
 
-    def run(self, program: Awaitable[Any]) -> asyncio.Task[Any]:
+    def run(self, program: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a program in this process."""
-
-        async def work() -> None:
-            await program
-
-        return self.owner.spawn(work(), f"program of {self.name}")
+        return self.owner.spawn(program, f"program of {self.name}")
 
     def crash(self) -> None:
         """The process dies; its connections end, unless it dies with its machine or behind a proxy that lives on."""
@@ -340,6 +336,14 @@ class SimulatedClient:
         """Stop believing, then give the lock back; go on trying in the background if the elector is away."""
         self.drop(hold, "released")
         self.give_back(hold.name, hold.holder)
+
+    async def release_of(self, name: str, holder: str) -> bool:
+        """Ask the elector to release a holder id, whoever it belongs to; whether it agreed."""
+        try:
+            await self._call(f"release {name}", lambda elector, _: elector.release(name, self.id, holder), 0.0)
+        except NotHeld:
+            return False
+        return True
 
     def give_back(self, name: str, holder: str) -> None:
         """Release a hold or withdraw a waiter, for as long as that takes."""

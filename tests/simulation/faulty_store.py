@@ -226,6 +226,15 @@ class StoreHandle:
         self._plans.append(plan)
         return plan
 
+    def forget_plans(self) -> None:
+        """No script any more from now on; what is on its way stays scripted."""
+        self._plans.clear()
+
+    @property
+    def plans_left(self) -> int:
+        """How many operations are still to come that a plan decides."""
+        return sum(plan.times for plan in self._plans)
+
     async def get(self, kind: str, name: str) -> Record | None:
         return cast("Record | None", await self._ask(Operation(self.sender, "get", kind, name)))
 

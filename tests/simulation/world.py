@@ -13,7 +13,7 @@ from elector_server.durations import Durations
 from elector_server.store.memory import MemoryStore
 
 from tests.simulation import virtual_loop
-from tests.simulation.client import SimulatedClient
+from tests.simulation.client import ClientHold, SimulatedClient
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.faulty_store import Network
 from tests.simulation.history import History
@@ -75,6 +75,16 @@ class World:
         while not condition():
             assert self.loop.time() < give_up_at, f"not within {seconds:g} s: {condition}"
             await asyncio.sleep(step_seconds)
+
+    async def hold(self, client: SimulatedClient, name: str, timeout: float = 60.0) -> ClientHold:
+        """Let a client acquire a lock, which must succeed."""
+        hold = await client.run(client.acquire(name, timeout))
+        assert hold is not None, f"{client.name} did not get {name!r} within {timeout:g} s"
+        return hold
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        await asyncio.sleep(seconds)
 
     async def until_ready(self) -> None:
         """Let time pass until every elector has its session."""

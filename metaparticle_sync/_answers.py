@@ -1,0 +1,191 @@
+"""What an elector's answers mean: JSON checked field by field and made into values.
+
+Whatever does not look like an elector's answer raises `NoElector`: another server may listen on that port.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from metaparticle_sync import wire
+
+_SHOWN_CHARACTERS = 80
+
+_HOLDER_WORDS = (("process", "process"), ("of elector", "owner"), ("since", "since"), ("with token", "token"))
+
+
+class NoElector(Exception):
+    """What answered is no elector. The text says what it answered."""
+
+
+class Refused(Exception):
+    """An elector refused. `code` is a word of `wire.STATUS_OF_CODE`; `held_by` says in words who holds, if known."""
+
+    def __init__(self, status: int, code: str, detail: str, held_by: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.held_by = held_by
+
+
+class Answer(NamedTuple):
+    """A status and the JSON that came with it. `sent_at` is the clock before the request left."""
+
+    status: int
+    content_type: str
+    body: bytes
+    sent_at: float
+    valid_share: float
+
+    def json(self) -> dict[str, Any]:
+        """The JSON object in the body."""
+        try:
+            value = json.loads(self.body)
+        except ValueError:
+            raise self.foreign() from None
+        if not isinstance(value, dict):
+            raise self.foreign()
+        return value
+
+    def foreign(self) -> NoElector:
+        """The error that says what this is instead of an elector's answer."""
+        text = self.body[:_SHOWN_CHARACTERS].decode("utf-8", "replace")
+        return NoElector(f"HTTP {self.status}, {self.content_type or 'no content type'}, {text!r}")
+
+    def refusal(self) -> Refused | NoElector:
+        """What a status other than success means."""
+        if self.status < 400:
+            return self.foreign()
+        fields = self.json()
+        code, detail = fields.get("code"), fields.get("detail", "")
+        if not isinstance(code, str) or not isinstance(detail, str):
+            return self.foreign()
+        return Refused(self.status, code, detail, describe_holder(fields.get("held_by")))
+
+    def valid_until(self, seconds: float) -> float:
+        """Until when something counts of which the elector said that it counts for `seconds`."""
+        return self.sent_at + seconds * self.valid_share
+
+
+class Granted(NamedTuple):
+    """The lock is held; until when is said for the session under which it was granted."""
+
+    holder: str
+    token: int
+    incarnation: str
+    valid_until: float
+
+
+class Lost(NamedTuple):
+    """One hold that is no more."""
+
+    holder: str
+    reason: str
+
+
+class SessionStatus(NamedTuple):
+    """What each contact tells of the session."""
+
+    incarnation: str
+    valid_until: float
+    tick_seconds: float
+    ttl_seconds: float
+    held: frozenset[str]
+    lost: tuple[Lost, ...]
+
+
+class HolderView(NamedTuple):
+    """Who holds a lock, for people."""
+
+    text: str
+
+
+def acquired(answer: Answer) -> Granted | None:
+    """Read the answer to an acquire; None: still waiting."""
+    if answer.status == 202:
+        return None
+    if answer.status != 200:
+        raise answer.refusal()
+    fields = answer.json()
+    try:
+        return Granted(
+            fields["holder"], int(fields["token"]), fields["incarnation"], answer.valid_until(fields["valid_seconds"])
+        )
+    except (KeyError, TypeError, ValueError):
+        raise answer.foreign() from None
+
+
+def done(answer: Answer) -> None:
+    """Read the answer to a release, or to the end of a session."""
+    if answer.status not in {204, 202}:
+        raise answer.refusal()
+
+
+def session_status(answer: Answer) -> SessionStatus:
+    """Read the answer to an opening or a heartbeat."""
+    if answer.status != 200:
+        raise answer.refusal()
+    fields = answer.json()
+    try:
+        return SessionStatus(
+            incarnation=fields["incarnation"],
+            valid_until=answer.valid_until(fields["valid_seconds"]),
+            tick_seconds=_positive(fields["tick_seconds"]),
+            ttl_seconds=_positive(fields["ttl_seconds"]),
+            held=frozenset(fields["holds"]),
+            lost=tuple(lost(entry) for entry in fields["lost"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        raise answer.foreign() from None
+
+
+def holder_view(answer: Answer) -> HolderView | None:
+    """Read the answer to a look at a lock; None: it is free."""
+    if answer.status != 200:
+        refusal = answer.refusal()
+        if isinstance(refusal, Refused) and refusal.code == "lock_free":
+            return None
+        raise refusal
+    fields = answer.json()
+    spec = fields.get("spec")
+    if fields.get("kind") != "Lock" or not isinstance(spec, dict):
+        raise answer.foreign()
+    return HolderView(describe_holder({**spec, "since": spec.get("acquiredAt")}))
+
+
+def lost(fields: dict[str, Any]) -> Lost:
+    """Read one report of a loss.
+
+    Raises:
+        KeyError: it is none.
+    """
+    return Lost(str(fields["holder"]), str(fields.get("reason", "")))
+
+
+def holder_view(answer: Answer) -> HolderView:
+    """Read a lock's record."""
+    fields = answer.json()
+    spec = fields.get("spec")
+    if fields.get("kind") != "Lock" or not isinstance(spec, dict):
+        raise answer.foreign()
+    return HolderView(describe_holder({**spec, "since": spec.get("acquiredAt")}))
+
+
+def describe_holder(held_by: object) -> str:
+    """Who holds, in words; empty if that is not said."""
+    if not isinstance(held_by, dict):
+        return ""
+    return " ".join(f"{word} {held_by[key]}" for word, key in _HOLDER_WORDS if held_by.get(key))
+
+
+def is_not_now(refusal: Refused) -> bool:
+    """Whether the same request may succeed later, and nothing was decided."""
+    return refusal.code in wire.UNAVAILABLE_CODES or refusal.status >= 500
+
+
+def _positive(seconds: float) -> float:
+    if not 0 < seconds < float("inf"):
+        raise ValueError(seconds)
+    return float(seconds)
