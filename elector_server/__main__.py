@@ -37,8 +37,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _leave(status: int, messages: Sequence[str]) -> NoReturn:
-    for message in messages:
-        print(f"elector: {message}", file=sys.stderr)
+    sys.stderr.writelines(f"elector: {message}\n" for message in messages)
     sys.exit(status)
 
 

@@ -28,7 +28,7 @@ def announcement(settings: Settings, ports: Sequence[int]) -> Iterator[str]:
     if settings.store == "memory":
         yield "the store is memory: every lock is free again when this elector's process ends"
     elif settings.state_dir_is_default:
-        yield "this store is this user's: an elector of another user has another one, and the two exclude nobody mutually"
+        yield "this store is this user's: an elector that another user starts has another one, and excludes nobody here"
     if not settings.durations.legacy_allowed:
         yield (
             f"requests without a body (the original protocol) are refused: the lease is"

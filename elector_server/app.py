@@ -18,6 +18,7 @@ from elector_server.front import Front
 from elector_server.guard import Guard
 from elector_server.health import LivenessResource, MetricsResource, ReadinessResource
 from elector_server.identity import local_identity
+from elector_server.open_files import OpenFiles
 from elector_server.problems import BadMethod, BadPath, InternalError, Problem
 from elector_server.resources.description import DescriptionResource
 from elector_server.resources.locks import LockListResource, LockResource
@@ -54,8 +55,14 @@ def create_elector(settings: Settings, port: int) -> Elector:
         store = SqliteStore(settings.state_dir / SQLITE_FILE, boot_id=identity.boot_id)
         # Never released: it is this process's right, and ends with it.
         IdentityLock(settings.state_dir, identity.key)
+    clock = SystemClock()
     return Elector(
-        store, identity=identity, durations=settings.durations, clock=SystemClock(), random=random.SystemRandom()
+        store,
+        identity=identity,
+        durations=settings.durations,
+        clock=clock,
+        random=random.SystemRandom(),
+        has_room=OpenFiles(clock).has_room,
     )
 
 
@@ -101,19 +108,21 @@ class _Life:
     def __init__(self, elector: Elector) -> None:
         self._elector = elector
 
-    async def process_startup(self, scope: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+    async def process_startup(self, scope: Mapping[str, Any], event: Mapping[str, Any]) -> None:  # noqa: ARG002 - Falcon's
+        """The server is about to serve."""
         await self._elector.start()
 
-    async def process_shutdown(self, scope: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+    async def process_shutdown(self, scope: Mapping[str, Any], event: Mapping[str, Any]) -> None:  # noqa: ARG002 - Falcon's
+        """The server has stopped serving."""
         await self._elector.stop()
         await self._elector.store.close()
 
 
-async def _not_routed(req: Request, resp: Response | None, **_params: Any) -> None:
+async def _not_routed(req: Request, resp: Response | None, **_params: Any) -> None:  # noqa: ARG001 - Falcon's
     raise BadPath(req.path)
 
 
-async def _problem(req: Request, resp: Response, problem: Problem, params: dict[str, Any]) -> None:
+async def _problem(_req: Request, resp: Response, problem: Problem, _params: dict[str, Any]) -> None:
     resp.status = problem.status
     resp.content_type = wire.PROBLEM_TYPE
     resp.data = problem_body(problem)

@@ -73,14 +73,17 @@ class _Option(Generic[Value]):
 
     @property
     def flag(self) -> str:
+        """As it is typed."""
         return "--" + self.name
 
     @property
     def variable(self) -> str:
+        """Its name in the environment."""
         return _VARIABLE_PREFIX + self.name.upper().replace("-", "_")
 
     @property
     def key(self) -> str:
+        """Its name in code."""
         return self.name.replace("-", "_")
 
 

@@ -16,7 +16,7 @@ import asyncio
 import logging
 import random as random_module
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from elector_server.acquisitions import Acquisitions, Departure, Granted, StillWaiting
@@ -29,6 +29,7 @@ from elector_server.legacy import LegacyHolds
 from elector_server.named_lock import NamedLock
 from elector_server.own_session import Identity, OwnSession
 from elector_server.problems import (
+    ElectorBusy,
     ElectorStarting,
     ElectorStopping,
     HolderDead,
@@ -66,6 +67,7 @@ class Elector:
         durations: Durations,
         clock: Clock,
         random: random_module.Random,
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         self.store = store
         self.identity = identity
@@ -84,6 +86,7 @@ class Elector:
         self._sweep = Sweep(self, self.client_sessions, self._keeper.free_records_of)
         self._keeping: asyncio.Task[object] | None = None
         self._stopping = False
+        self._has_room = has_room
 
     # Life -----------------------------------------------------------------------------------------------------------
 
@@ -203,10 +206,12 @@ class Elector:
             UnknownClient: the client has no session here.
             HolderDead: this holder id was released, given up or lost.
             LockHeld: a single try found the lock with somebody else.
-            ElectorStarting, ElectorStopping, StoreDown, QueueFull: not now.
+            ElectorStarting, ElectorStopping, ElectorBusy, StoreDown, QueueFull: not now.
         """
         if self._stopping:
             raise ElectorStopping
+        if wait_seconds > 0 and not self._has_room():
+            raise ElectorBusy("hardly any more files can be opened; raise the limit of open files")
         started_at = self.clock.now()
         if self.session is None:
             await self._require_session()

@@ -52,7 +52,7 @@ class Guard:
 class OriginGuard(Guard):
     """For the health port: the kubelet and Prometheus call by whatever address the pod has."""
 
-    def _is_good(self, value: bytes) -> bool:
+    def _is_good(self, _value: bytes) -> bool:
         return True
 
 

@@ -7,6 +7,7 @@ main ──> arbiter (master) ──fork──> worker: load() makes elector and
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -15,8 +16,8 @@ import sys
 import time
 from typing import Any, Final, NoReturn
 
-from gunicorn.app.base import BaseApplication
-from gunicorn.arbiter import Arbiter
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 
 from elector_server.announcement import announcement, store_text
 from elector_server.app import create_app, create_elector
@@ -25,7 +26,7 @@ from elector_server.elector import Elector
 from elector_server.front import Front
 from elector_server.identity import NoBootId
 from elector_server.logs import ServerLog
-from elector_server.sockets import BACKLOG
+from elector_server.sockets import BACKLOG, is_wildcard
 from elector_server.store import StoreUnavailable
 from elector_server.store.identity_lock import IdentityInUse
 from elector_server.store.sqlite import StoreConfigurationError
@@ -56,7 +57,8 @@ class ElectorApplication(BaseApplication):  # type: ignore[misc]
     def load_config(self) -> None:
         """Called by gunicorn's constructor."""
         for name, value in _gunicorn_settings().items():
-            self.cfg.set(name, value)
+            if name in self.cfg.settings:  # older gunicorns know fewer, and have less to switch off
+                self.cfg.set(name, value)
         self.cfg.set("post_worker_init", self._announce)
 
     def load(self) -> Front:
@@ -64,7 +66,7 @@ class ElectorApplication(BaseApplication):  # type: ignore[misc]
         self.elector = _elector(self._settings, self._ports[0])
         return create_app(
             self.elector,
-            allowed_hosts=(self._settings.host, *self._settings.allowed_hosts),
+            allowed_hosts=_own_names(self._settings),
             health_port=self._ports[1] if len(self._ports) > 1 else None,
             store_text=store_text(self._settings),
         )
@@ -79,6 +81,9 @@ class ElectorApplication(BaseApplication):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until a signal; leaves by SystemExit."""
+        # The worker's garbage collector need not look, again and again, at what was imported before the fork.
+        gc.collect()
+        gc.freeze()
         arbiter = OneWorkerArbiter(self)
         arbiter.LISTENERS = self._sockets
         arbiter.run()
@@ -95,6 +100,7 @@ class OneWorkerArbiter(Arbiter):  # type: ignore[misc]
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def handle_term(self) -> NoReturn:
+        """What gunicorn's loop takes for "stop gracefully"."""
         raise StopIteration
 
     handle_int = handle_quit = handle_hup = handle_term
@@ -104,7 +110,7 @@ class OneWorkerArbiter(Arbiter):  # type: ignore[misc]
 
     handle_ttin = handle_ttou = handle_usr1 = handle_winch = handle_usr2
 
-    def halt(self, reason: str | None = None, exit_status: int = 0) -> NoReturn:
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> NoReturn:  # noqa: ARG002 - gunicorn's
         """Stop the worker and leave. Whoever failed has said why."""
         self.stop()
         sys.exit(exit_status)
@@ -127,14 +133,18 @@ def _gunicorn_settings() -> dict[str, Any]:
     }
 
 
+def _own_names(settings: Settings) -> tuple[str, ...]:
+    return settings.allowed_hosts if is_wildcard(settings.host) else (settings.host, *settings.allowed_hosts)
+
+
 def _elector(settings: Settings, port: int) -> Elector:
     try:
         return _after_predecessor(settings, port)
     except (StoreConfigurationError, NoBootId) as error:
-        log.error("%s", error)  # noqa: TRY400 - a setting is wrong: nobody needs the traceback
+        log.error("%s", error)
         sys.exit(Arbiter.APP_LOAD_ERROR)
     except IdentityInUse as error:
-        log.error("%s", error)  # noqa: TRY400 - as above
+        log.error("%s", error)
         sys.exit(Arbiter.WORKER_BOOT_ERROR)
     except StoreUnavailable as error:
         log.warning("the store can not be opened, trying again: %s", error)

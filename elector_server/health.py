@@ -25,7 +25,7 @@ _TEXT: Final = "text/plain; charset=utf-8"
 class LivenessResource:
     """The process answers; nothing else is said."""
 
-    async def on_get(self, req: Request, resp: Response) -> None:
+    async def on_get(self, _req: Request, resp: Response) -> None:
         """Say so."""
         resp.content_type = _TEXT
         resp.data = b"ok\n"
@@ -37,7 +37,7 @@ class ReadinessResource:
     def __init__(self, elector: Elector) -> None:
         self._elector = elector
 
-    async def on_get(self, req: Request, resp: Response) -> None:
+    async def on_get(self, _req: Request, resp: Response) -> None:
         """200 or 503, with the reason."""
         ready = self._elector.ready
         resp.status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
@@ -51,7 +51,7 @@ class MetricsResource:
         self._elector = elector
         self._render: Callable[[], bytes] | None = None
 
-    async def on_get(self, req: Request, resp: Response) -> None:
+    async def on_get(self, _req: Request, resp: Response) -> None:
         """The text that Prometheus reads."""
         if self._render is None:
             # In a thread, because heartbeats must not wait for an import.

@@ -11,7 +11,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Final
 
-from gunicorn.glogging import Logger as GunicornLogger
+from gunicorn.glogging import Logger as GunicornLogger  # type: ignore[import-untyped]
 
 LOGGER: Final = "elector"
 
@@ -22,7 +22,8 @@ class TextFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
 
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - its name
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - as the base class has it
+        """The base class's hook."""
         return _time_text(record)
 
 
@@ -30,6 +31,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The base class's hook."""
         line = {
             "time": _time_text(record),
             "level": record.levelname.lower(),
@@ -60,6 +62,7 @@ class ServerLog(GunicornLogger):  # type: ignore[misc]
     """What gunicorn takes for its log. uvicorn's worker copies these handlers."""
 
     def setup(self, cfg: object) -> None:
+        """Called by gunicorn: our handlers take the place of its own."""
         self.cfg = cfg
         self.loglevel = logging.WARNING
         self._access_log_enabled = False

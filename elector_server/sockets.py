@@ -21,6 +21,7 @@ TAKEN_PATIENCE_SECONDS: Final = 1.0
 """How long a port may stay taken by nobody who answers: a killed elector's last process needs a moment to go."""
 
 _PAUSE_SECONDS: Final = 0.05
+_LOOPBACK_OF_WILDCARD: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
 class PortTaken(Exception):
@@ -92,11 +93,14 @@ def _unbindable(error: OSError, port: int) -> Unbindable:
     return Unbindable("host", f"nobody can listen there ({error.strerror})")
 
 
+def is_wildcard(host: str) -> bool:
+    """Whether `host` means every address of this machine."""
+    return host in _LOOPBACK_OF_WILDCARD
+
+
 def reachable(host: str) -> str:
     """Where this machine itself reaches what listens on `host`."""
-    if host in {"0.0.0.0", ""}:  # noqa: S104 - compared, not bound
-        return "127.0.0.1"
-    return "::1" if host == "::" else host
+    return _LOOPBACK_OF_WILDCARD.get(host, host)
 
 
 def url(host: str, port: int) -> str:

@@ -20,9 +20,9 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, ClassVar, Final
 
-from gunicorn.arbiter import Arbiter
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from uvicorn.server import Server
-from uvicorn_worker import UvicornWorker
+from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
 
 from metaparticle_sync import wire
 

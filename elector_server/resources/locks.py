@@ -36,7 +36,7 @@ class LockResource:
     def __init__(self, elector: Elector) -> None:
         self._elector = elector
 
-    async def on_get(self, req: Request, resp: Response, name: str) -> None:
+    async def on_get(self, _req: Request, resp: Response, name: str) -> None:
         """Who holds it: 200, or 404 when it is free."""
         view = await self._elector.read_lock(name_in_path(name))
         if view is None:
@@ -51,7 +51,7 @@ class LockResource:
         name = name_in_path(name)
         caller: Caller = req.scope[SCOPE_KEY]
         if not caller.body:
-            _render_legacy(resp, *await self._elector.legacy_put(name))
+            _render_legacy(resp, await self._elector.legacy_put(name))
             return
         fields = parse_object(caller.body, req.content_type, _ACQUIRE_FIELDS)
         client, holder, wait_seconds = (
@@ -72,7 +72,7 @@ class LockResource:
         caller: Caller = req.scope[SCOPE_KEY]
         if caller.body:
             raise BadBody("POST belongs to the original protocol and takes no body; acquire with PUT")
-        _render_legacy(resp, *await self._elector.legacy_post(name))
+        _render_legacy(resp, await self._elector.legacy_post(name))
 
     async def on_delete(self, req: Request, resp: Response, name: str) -> None:
         """Release, or leave the queue."""
@@ -92,13 +92,14 @@ class LockListResource:
     def __init__(self, elector: Elector) -> None:
         self._elector = elector
 
-    async def on_get(self, req: Request, resp: Response) -> None:
+    async def on_get(self, _req: Request, resp: Response) -> None:
         """List them."""
         resp.data = list_body(await self._elector.list_locks())
 
 
-def _render_legacy(resp: Response, taken: bool, view: LockView | None) -> None:
+def _render_legacy(resp: Response, answer: tuple[bool, LockView | None]) -> None:
     """200 or 409, and the record that says why. 409 without a record: it changed hands while it was read."""
+    taken, view = answer
     resp.status = HTTPStatus.OK if taken else HTTPStatus.CONFLICT
     resp.data = b"{}" if view is None else record_body(view, _now())
 

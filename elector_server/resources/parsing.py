@@ -159,6 +159,8 @@ def name_in_path(text: str) -> str:
     Raises:
         BadName: it can name nothing.
     """
+    if not text:
+        raise BadName(f"the path ends where the name should be: {wire.LOCKS_PATH}/<name>")
     try:
         return wire.check_name(text)
     except ValueError as error:

@@ -62,7 +62,7 @@ class SessionResource:
         acknowledged, stream = ids_field(fields, "acknowledged"), stream_field(fields, "stream")
         resp.data = status_body(await self._elector.heartbeat(client, acknowledged, stream))
 
-    async def on_delete(self, req: Request, resp: Response, client: str) -> None:
+    async def on_delete(self, _req: Request, resp: Response, client: str) -> None:
         """End it: everything it holds is released."""
         await self._elector.close_client(client_in_path(client))
         resp.status = HTTPStatus.NO_CONTENT

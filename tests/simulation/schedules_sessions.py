@@ -179,6 +179,7 @@ async def a_graceful_end_frees_what_nobody_holds(world: World) -> None:
     await world.hold(holder, "a")
     session = session_of(world, e0)
     assert e0.current is not None
+    await world.sleep(10.0)
     holder.crash()
     await world.sleep(0.5)
     await e0.current.stop()

@@ -18,6 +18,7 @@ from tests.stores.harness import (
     next_changes,
     opened,
     resources,
+    stored,
     turns_of_the_loop,
     until,
 )
@@ -167,6 +168,18 @@ class TestTwoHandles:
                 second = await store.replace(LOCK, "a", first.version, "t", harness.spec(2))
                 for watch in (by_name, by_kind, by_session):
                     assert await next_changes(watch, 2) == [written(first), written(second)]
+
+    @in_loop
+    async def test_what_was_read_from_the_other_is_not_reported_again(self, harness: Harness) -> None:
+        """The handle's other watch may not have heard of that write yet."""
+        async with opened(harness) as store, opened(harness) as other:
+            start = await store.create(LOCK, "a", "s", harness.spec(0))
+            async with store.watch(LOCK, start.version):
+                known = await other.replace(LOCK, "a", start.version, "s", harness.spec(1))
+                await stored(store, known)
+                async with store.watch(LOCK, known.version, name="a") as watch:
+                    later = await other.replace(LOCK, "a", known.version, "s", harness.spec(2))
+                    assert await next_change(watch) == written(later)
 
     @in_loop
     async def test_interleaved_writes_come_in_the_order_of_versions(self, harness: Harness) -> None:

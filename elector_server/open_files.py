@@ -1,0 +1,34 @@
+"""How many more files this process may open. Every waiter is a connection, and heartbeats must never be refused."""
+
+from __future__ import annotations
+
+import os
+import resource
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from elector_server.clock import Clock
+
+SPARE_FILES: Final = 64
+LOOK_SECONDS: Final = 0.25
+"""A look lists every open file, so it is not taken for each request."""
+
+_OPEN_FILES_FOLDER: Final = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+
+
+class OpenFiles:
+    """Whether there is room for another waiter."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._looked_at = float("-inf")
+        self._has_room = True
+
+    def has_room(self) -> bool:
+        """False while fewer than 64 more files can be opened."""
+        now = self._clock.now()
+        if now - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = now
+            soft_limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            self._has_room = soft_limit - len(os.listdir(_OPEN_FILES_FOLDER)) >= SPARE_FILES
+        return self._has_room

@@ -1,0 +1,71 @@
+"""What happens to a process, as lines of JSON: one writer per process, on the one clock that all of them share.
+
+    invoke ──> ok | fail          a call, and how it ended; without an end its outcome is unknown
+    belief                        the process asked whether it holds, and was told that it does
+    doubt                         it asked, and was told that it does not, though it has not released
+    told                          its loss policy ran
+    child                         what a forked child found
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+NANOSECONDS = 1_000_000_000
+
+
+def now_ns() -> int:
+    """The clock of every history. It is the machine's, so times of different processes compare."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def seconds_between(earlier_ns: int, later_ns: int) -> float:
+    return (later_ns - earlier_ns) / NANOSECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line. `asked` is the moment before the process asked, `at` the one after it was told."""
+
+    at: int
+    pid: int
+    kind: str
+    name: str = ""
+    call: int = 0
+    what: str = ""
+    token: int = 0
+    asked: int = 0
+    error: str = ""
+    text: str = ""
+    details: Any = None
+
+
+class HistoryWriter:
+    """Appends events to a file. A line is written whole, whichever thread or forked child writes it."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def write(self, kind: str, **fields: Any) -> int:
+        """Write one event of this moment, and return the moment."""
+        at = now_ns()
+        line = json.dumps({"at": at, "pid": os.getpid(), "kind": kind, **fields})
+        os.write(self._descriptor, line.encode() + b"\n")
+        return at
+
+
+def read_history(path: Path) -> list[Event]:
+    """The events so far. A process that is killed may leave half a line at the end."""
+    return list(_events(path)) if path.exists() else []
+
+
+def _events(path: Path) -> Iterator[Event]:
+    for line in path.read_text().splitlines(keepends=True):
+        if line.endswith("\n"):
+            yield Event(**json.loads(line))
