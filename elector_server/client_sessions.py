@@ -39,7 +39,7 @@ class ClientSessions:
     async def drop_silent(self) -> None:
         """Give up silent clients; runs until cancelled."""
         while True:
-            await self._core.clock.sleep(self._core.durations.client_ttl_seconds / 40)
+            await self._core.clock.sleep(self.clients.seconds_to_next_lapse())
             self.clients.drop_silent()
 
     def open_internal(self, process: str) -> Client:

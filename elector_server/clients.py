@@ -181,6 +181,12 @@ class Clients:
             for stream in list(client.streams):
                 stream.end()
 
+    def seconds_to_next_lapse(self) -> float:
+        """How long nobody can have been silent for the TTL; with a lower bound, so that whoever asks never spins."""
+        ttl = self.durations.client_ttl_seconds
+        heard_first = min((client.heard_at for client in self._clients.values()), default=float("inf"))
+        return min(max(heard_first + ttl - self.clock.now(), ttl / 40), ttl)
+
     def drop_silent(self) -> None:
         """Give up the clients that were silent for the TTL."""
         now = self.clock.now()

@@ -51,43 +51,55 @@ class Front:
             await self._locks(scope, receive, send)
             return
         try:
-            body = await read_body(receive)
-            if scope["method"] not in _KNOWN_METHODS:
-                raise BadMethod(scope["method"], scope["path"], _METHODS)
-            if self._is_health(scope):
-                self._health_guard.check(scope["headers"])
-                app, path = self._health, scope["path"]
-            else:
-                self._guard.check(scope["headers"])
-                app, path = self._locks, decoded_path(scope)
+            app = await self._admit(scope, receive)
+            await app(scope, _body_taken, send)
         except Departed:
             return
         except Problem as problem:
             await send_problem(send, problem)
-            return
-        scope["path"], scope["query_string"] = path, b""
+        except asyncio.CancelledError:
+            # The server cancels only what outlasts its stop. RuntimeError: the answer had begun, so its end is missing.
+            with suppress(RuntimeError):
+                await send_problem(send, ElectorStopping())
+        except Exception:
+            log.exception("the answer to %s %s failed", scope["method"], scope["path"])
+            with suppress(RuntimeError):
+                await send_problem(send, InternalError())
+
+    async def _admit(self, scope: Scope, receive: Receive) -> App:
+        """Check the request and make it ready for the app that is returned.
+
+        Raises:
+            Problem: it is refused.
+            Departed: its caller has left.
+        """
+        body = await read_body(receive)
+        if scope["method"] not in _KNOWN_METHODS:
+            raise BadMethod(scope["method"], scope["path"], _METHODS)
+        if self._is_health(scope):
+            app = self._health
+            self._health_guard.check(scope["headers"])
+        else:
+            app = self._locks
+            self._guard.check(scope["headers"])
+            scope["path"] = decoded_path(scope)
+        scope["query_string"] = b""
         scope[SCOPE_KEY] = Caller(body, peer_text(scope["client"]), receive)
-        await _answer(app, scope, send)
+        _forget_headers(scope)
+        return app
 
     def _is_health(self, scope: Scope) -> bool:
         return self._health_port is not None and scope["server"][1] == self._health_port
 
 
-async def _answer(app: App, scope: Scope, send: Send) -> None:
-    try:
-        await app(scope, _body_taken, send)
-    except asyncio.CancelledError:
-        # The server cancels only what outlasts its stop. RuntimeError: the answer had begun, so its end is missing.
-        with suppress(RuntimeError):
-            await send_problem(send, ElectorStopping())
-    except Exception:
-        log.exception("the answer to %s %s failed", scope["method"], scope["path"])
-        with suppress(RuntimeError):
-            await send_problem(send, InternalError())
-
-
 async def _body_taken() -> dict[str, Any]:
     return _BODY_TAKEN
+
+
+def _forget_headers(scope: Scope) -> None:
+    """Keep the one header that is still needed: a parked request lasts long, and each header costs 150 bytes."""
+    headers = scope["headers"]
+    headers[:] = [header for header in headers if header[0] == b"content-type"]
 
 
 def decoded_path(scope: Scope) -> str:
@@ -96,6 +108,7 @@ def decoded_path(scope: Scope) -> str:
     Raises:
         BadName: its bytes are no UTF-8, or a percent sign quotes nothing.
         BadPath: there is a query. No call has one, and of an unquoted name with a `?` only half would be locked.
+            Or it is none at all, such as `*`.
     """
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     if scope["query_string"]:
@@ -105,9 +118,12 @@ def decoded_path(scope: Scope) -> str:
             raise BadName("the path has a % that quotes nothing; write a % in a name as %25")
         raw = unquote_to_bytes(raw)
     try:
-        return raw.decode()
+        path = raw.decode()
     except UnicodeDecodeError as error:
         raise BadName("the path is not UTF-8; quote the bytes of a name's UTF-8 form") from error
+    if not path.startswith("/"):
+        raise BadPath(path)
+    return path
 
 
 async def send_problem(send: Send, problem: Problem) -> None:

@@ -7,6 +7,7 @@ come: with less than that certain, the elector first waits for a fresh renewal o
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from elector_server.problems import LegacyDisabled, LegacyTooShort, LockHeld, StoreDown
@@ -30,6 +31,7 @@ class LegacyHolds:
         self._core = core
         self._client = client_sessions.open_internal("clients of the original protocol in this pod")
         self._put_at: dict[str, float] = {}
+        self._any_put = asyncio.Event()
 
     async def put(self, name: str, session: OwnSession) -> bool:
         """Take the lock for this pod, or extend the pod's hold. False: somebody else has it.
@@ -42,7 +44,7 @@ class LegacyHolds:
         await self._check_promise(name, session)
         lock = self._core.named(name)
         if self._holds(lock):
-            self._put_at[name] = self._core.clock.now()
+            self._note_put(name)
             return True
         return await self._claim(lock, session)
 
@@ -59,12 +61,22 @@ class LegacyHolds:
     async def expire(self) -> None:
         """Release what nobody has PUT for 30 s; runs until cancelled."""
         while True:
-            await self._core.clock.sleep(1.0)
+            self._any_put.clear()
             self._client.losses.clear()
-            over = self._core.clock.now() - wire.LEGACY_HOLD_SECONDS
-            for name, put_at in list(self._put_at.items()):
-                if put_at <= over:
-                    self._drop(name)
+            if not self._put_at:
+                await self._any_put.wait()
+            oldest_put_at = min(self._put_at.values())
+            await self._core.clock.sleep(oldest_put_at + wire.LEGACY_HOLD_SECONDS - self._core.clock.now())
+            self._drop_all_put_before(self._core.clock.now() - wire.LEGACY_HOLD_SECONDS)
+
+    def _drop_all_put_before(self, moment: float) -> None:
+        for name, put_at in list(self._put_at.items()):
+            if put_at <= moment:
+                self._drop(name)
+
+    def _note_put(self, name: str) -> None:
+        self._put_at[name] = self._core.clock.now()
+        self._any_put.set()
 
     def _holds(self, lock: NamedLock) -> bool:
         return lock.hold is not None and lock.hold.client is self._client
@@ -82,7 +94,7 @@ class LegacyHolds:
         taken = await self._try(lock) or await self._take_back(lock)
         if not taken:
             return False
-        self._put_at[lock.name] = self._core.clock.now()
+        self._note_put(lock.name)
         if session.valid_seconds() < wire.LEGACY_PROMISE_SECONDS:
             self._drop(lock.name)
             raise LegacyTooShort(lock.name)
@@ -109,7 +121,7 @@ class LegacyHolds:
         if holder is None:
             return False
         presented = Presented(holder, self._client, None)
-        self._put_at[lock.name] = self._core.clock.now()
+        self._note_put(lock.name)
         lock.present(presented)
         try:
             async with self._core.clock.timeout(CLAIM_SECONDS):

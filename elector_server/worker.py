@@ -24,6 +24,7 @@ from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
 
+from elector_server.protocol import LeanProtocol
 from metaparticle_sync import wire
 
 log = logging.getLogger("elector")
@@ -44,7 +45,7 @@ class ElectorWorker(UvicornWorker):  # type: ignore[misc]
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "auto",
-        "http": "auto",
+        "http": LeanProtocol,
         "ws": "none",
         "lifespan": "on",
         "interface": "asgi3",

@@ -24,12 +24,17 @@ class Departed(Exception):
 class Caller:
     """Who made one request."""
 
-    __slots__ = ("_receive", "body", "peer")
+    __slots__ = ("_body", "_receive", "peer")
 
     def __init__(self, body: bytes, peer: str, receive: Receive) -> None:
-        self.body = body
+        self._body = body
         self.peer = peer
         self._receive = receive
+
+    def take_body(self) -> bytes:
+        """The body, once: a parked request need not keep it."""
+        body, self._body = self._body, b""
+        return body
 
     async def wait(self) -> None:
         """Return when the caller's connection is gone."""

@@ -50,27 +50,22 @@ class LockResource:
         """Acquire, and wait for it if asked to."""
         name = name_in_path(name)
         caller: Caller = req.scope[SCOPE_KEY]
-        if not caller.body:
+        body = caller.take_body()
+        if not body:
             _render_legacy(resp, await self._elector.legacy_put(name))
             return
-        fields = parse_object(caller.body, req.content_type, _ACQUIRE_FIELDS)
-        client, holder, wait_seconds = (
-            id_field(fields, "client"),
-            id_field(fields, "holder"),
-            wait_field(fields, "wait_seconds"),
-        )
-        answer = await self._elector.acquire(name, client, holder, wait_seconds, caller)
+        answer = await self._elector.acquire(name, *_acquire_fields(body, req.content_type), caller)
         if isinstance(answer, Granted):
             resp.data = grant_body(answer)
         else:
             resp.status = HTTPStatus.ACCEPTED
-            resp.data = waiting_body(name, holder)
+            resp.data = waiting_body(answer)
 
     async def on_post(self, req: Request, resp: Response, name: str) -> None:
         """Create, in the original protocol."""
         name = name_in_path(name)
         caller: Caller = req.scope[SCOPE_KEY]
-        if caller.body:
+        if caller.take_body():
             raise BadBody("POST belongs to the original protocol and takes no body; acquire with PUT")
         _render_legacy(resp, await self._elector.legacy_post(name))
 
@@ -78,7 +73,7 @@ class LockResource:
         """Release, or leave the queue."""
         name = name_in_path(name)
         caller: Caller = req.scope[SCOPE_KEY]
-        fields = parse_object(caller.body, req.content_type, _RELEASE_FIELDS)
+        fields = parse_object(caller.take_body(), req.content_type, _RELEASE_FIELDS)
         if await self._elector.release(name, id_field(fields, "client"), id_field(fields, "holder")):
             resp.status = HTTPStatus.NO_CONTENT
         else:
@@ -95,6 +90,11 @@ class LockListResource:
     async def on_get(self, _req: Request, resp: Response) -> None:
         """List them."""
         resp.data = list_body(await self._elector.list_locks())
+
+
+def _acquire_fields(body: bytes, content_type: str | None) -> tuple[str, str, float]:
+    fields = parse_object(body, content_type, _ACQUIRE_FIELDS)
+    return id_field(fields, "client"), id_field(fields, "holder"), wait_field(fields, "wait_seconds")
 
 
 def _render_legacy(resp: Response, answer: tuple[bool, LockView | None]) -> None:

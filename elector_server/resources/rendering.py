@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from elector_server.acquisitions import Granted
+    from elector_server.acquisitions import Granted, StillWaiting
     from elector_server.views import ClientStatus, LockView
 
 LOCK_FREE: Final = "lock_free"
@@ -74,9 +74,9 @@ def grant_body(grant: Granted) -> bytes:
     )
 
 
-def waiting_body(name: str, holder: str) -> bytes:
+def waiting_body(waiting: StillWaiting) -> bytes:
     """The long poll is over, the place in the queue is kept for two seconds."""
-    return to_bytes({"name": name, "state": "waiting", "holder": holder})
+    return to_bytes({"name": waiting.name, "state": "waiting", "holder": waiting.holder})
 
 
 def releasing_body() -> bytes:

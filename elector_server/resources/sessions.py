@@ -48,7 +48,7 @@ class SessionResource:
         """Open it, or go on with it after the elector was away."""
         client = client_in_path(client)
         caller: Caller = req.scope[SCOPE_KEY]
-        fields = parse_object(caller.body, req.content_type, _OPEN_FIELDS)
+        fields = parse_object(caller.take_body(), req.content_type, _OPEN_FIELDS)
         process = text_field(fields, "process", wire.PROCESS_CHARACTERS_MAX)
         holds = [_presented(item, f"holds[{index}]") for index, item in enumerate(list_field(fields, "holds"))]
         stream = stream_field(fields, "stream")
@@ -58,7 +58,7 @@ class SessionResource:
         """A heartbeat."""
         client = client_in_path(client)
         caller: Caller = req.scope[SCOPE_KEY]
-        fields = parse_object(caller.body, req.content_type, _HEARTBEAT_FIELDS)
+        fields = parse_object(caller.take_body(), req.content_type, _HEARTBEAT_FIELDS)
         acknowledged, stream = ids_field(fields, "acknowledged"), stream_field(fields, "stream")
         resp.data = status_body(await self._elector.heartbeat(client, acknowledged, stream))
 

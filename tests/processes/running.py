@@ -125,4 +125,4 @@ class Process:
 
 def _clean_environment() -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN_SETTINGS)}
-    return kept | {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", "PYTHONWARNINGS": "default"}
+    return kept | {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}

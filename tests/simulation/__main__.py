@@ -75,6 +75,9 @@ def print_run(world: World | None) -> None:
         lines.append((belief.began, f"    BELIEVES {who}"))
         if belief.ended is not None:
             lines.append((belief.ended, f"    BELIEVED {who}: {belief.reason}"))
+    for call in world.history.calls:
+        ended = call.began + call.took_seconds
+        lines.append((ended, f"        {call.client} {call.what}, asked at {call.began:.4f}: {call.outcome!r:.120}"))
     for at, what in world.history.notes:
         lines.append((at, what))
     for at, line in sorted(lines):

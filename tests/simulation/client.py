@@ -102,7 +102,7 @@ class SimulatedClient:
     def believes(self, name: str) -> bool:
         """Whether this process holds, as far as it can be sure right now."""
         hold = self.holds.get(name)
-        if hold is None:
+        if hold is None or hold.belief is None:
             return False
         if self.now() >= self.deadline_of(hold):
             self.drop(hold, "its deadline passed")
@@ -243,7 +243,7 @@ class SimulatedClient:
         while True:
             for name in list(self.holds):
                 self.believes(name)
-            deadlines = [self.deadline_of(hold) - self.now() for hold in self.holds.values()]
+            deadlines = [self.deadline_of(hold) - self.now() for hold in self.holds.values() if hold.belief]
             await self._clock.sleep(max(0.01, min([self._tick_seconds, *deadlines])))
 
     async def _listen(self) -> None:
@@ -297,6 +297,8 @@ class SimulatedClient:
                 hold = await self._granted(name, holder, answer, sent_at)
                 if hold is not None:
                     return hold
+                if not isinstance(answer, StillWaiting):
+                    holder = self.new_holder()
             if self.now() >= give_up_at:
                 self.give_back(name, holder)
                 return None
@@ -320,7 +322,7 @@ class SimulatedClient:
             if self.believes_without_notice(hold):
                 return hold
             if self.holds.get(name) is not hold:
-                return None
+                break
             await (self._heartbeat() if answer.incarnation == self._incarnation else self._attach())
         if self.believes_without_notice(hold):
             return hold

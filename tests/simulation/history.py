@@ -36,13 +36,17 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to an elector that was not paused meanwhile: how long it took, and how long it may take."""
+    """One request to an elector: how it ended, how long it took by the elector's clock, and how long it may take.
+
+    The bound counts only if the elector was not paused meanwhile.
+    """
 
     what: str
     client: str
     began: float
     took_seconds: float
     bound_seconds: float
+    outcome: object
 
 
 @dataclass(frozen=True, slots=True)

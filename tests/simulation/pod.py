@@ -179,22 +179,22 @@ class Connection(Generic[T]):
         """In the elector's process: carry out the request and send the answer."""
         process = self._process
         began, pauses = self._network.loop.time(), process.pauses
+        outcome: object
         try:
             result = await self._request(process.elector, self._departure)
         except Problem as problem:
-            error = problem
+            outcome = error = problem
             self._network.later(self._latency(), lambda: self._fail(error))
         except Exception as error:  # noqa: BLE001
             process.pod.history.errors.append(f"{process.name} answered {self._what} with {error!r}")
-            failure = ConnectionResetError("internal error")
+            outcome = failure = ConnectionResetError("internal error")
             self._network.later(self._latency(), lambda: self._fail(failure))
         else:
+            outcome = result
             self._network.later(self._latency(), lambda: self._succeed(result))
-        if process.pauses == pauses:
-            took = (self._network.loop.time() - began) * process.pod.clock.rate
-            process.pod.history.calls.append(
-                Call(self._what, self._client.name, began, took, self._bound_seconds)
-            )
+        took = (self._network.loop.time() - began) * process.pod.clock.rate
+        bound = self._bound_seconds if process.pauses == pauses else float("inf")
+        process.pod.history.calls.append(Call(self._what, self._client.name, began, took, bound, outcome))
 
     def _succeed(self, result: T) -> None:
         if not self.answer.done():

@@ -1,0 +1,91 @@
+"""One machine, with the electors and applications of a test on it. It ends what it started, by its pid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.processes.checker import stored_writes, violations
+from tests.processes.electors import SHORT, ElectorProcess, Leases, free_port
+from tests.processes.history import Event, read_history
+from tests.processes.raw_client import RawClient
+from tests.processes.running import Process, wait_until
+from tests.processes.workers import WorkerProcess
+
+OUTPUT_CHARACTERS_SHOWN = 6_000
+
+
+class Machine:
+    """Starts processes in `folder`. Electors share one state folder, hence one store."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ends: list[ElectorProcess | WorkerProcess | Process] = []
+        self._electors: list[ElectorProcess] = []
+        self.measured: list[tuple[str, float, float]] = []
+
+    def elector(self, leases: Leases = SHORT) -> ElectorProcess:
+        """A running elector."""
+        elector = ElectorProcess(self._folder / "state", self._output("elector"), leases)
+        self._ends.append(elector)
+        self._electors.append(elector)
+        return elector.start()
+
+    def worker(self, elector: ElectorProcess | str, *, tells: bool = False) -> WorkerProcess:
+        """An application process. With `tells` it writes a loss down instead of ending by it."""
+        url = elector if isinstance(elector, str) else elector.url
+        output = self._output("worker")
+        worker = WorkerProcess(output.with_suffix(".history"), output, url, tells=tells)
+        self._ends.append(worker)
+        return worker
+
+    def raw_client(self, elector: ElectorProcess) -> RawClient:
+        """A client of the bare protocol, in this process, with an open session."""
+        client = RawClient(elector.url)
+        wait_until(lambda: client.open().status == 200, "a session for the raw client")
+        return client
+
+    def proxy(self, elector: ElectorProcess, port: int | None = None) -> tuple[str, Process]:
+        """A TCP proxy in front of an elector: its URL, and its process."""
+        port = port or free_port()
+        output = self._output("proxy")
+        process = Process(["-m", "tests.processes.proxy_program", str(port), str(elector.port)], output, {})
+        self._ends.append(process)
+        wait_until(lambda: "ready" in output.read_text(), "the proxy listens")
+        return f"http://127.0.0.1:{port}", process
+
+    def measure(self, what: str, seconds: float, promised: float) -> float:
+        """Note a time for the table at the end of the run, and give it back."""
+        self.measured.append((what, seconds, promised))
+        return seconds
+
+    def _output(self, kind: str) -> Path:
+        return self._folder / f"{len(self._ends) + 1:02}-{kind}.output"
+
+    def end(self) -> None:
+        """End everything. The last started goes first."""
+        for running in reversed(self._ends):
+            running.end()
+
+    def events(self) -> list[Event]:
+        """Everybody's history, in the order of time."""
+        files = sorted(self._folder.glob("*.history"))
+        return sorted((event for file in files for event in read_history(file)), key=lambda event: event.at)
+
+    def check(self) -> None:
+        """Check all histories and the store.
+
+        Raises:
+            AssertionError: with every violation.
+        """
+        writes = stored_writes(self._electors[0].store_path) if self._electors else []
+        found = list(violations(self.events(), writes))
+        assert not found, "\n".join(found)
+
+    def report(self) -> str:
+        """What the processes printed, and what happened to them: for the reader of a failure."""
+        parts = [
+            f"----- {file.name} -----\n{file.read_text()[-OUTPUT_CHARACTERS_SHOWN:]}"
+            for file in sorted(self._folder.glob("*.output"))
+        ]
+        happened = "\n".join(str(event) for event in self.events() if event.kind != "belief")
+        return "\n".join([*parts, "----- events other than beliefs -----", happened[-4 * OUTPUT_CHARACTERS_SHOWN :]])
