@@ -118,8 +118,9 @@ def _given_by_flags(argv: Sequence[str], mistakes: list[str]) -> dict[str, _Give
     except _Refused as refused:
         mistakes.append(f"{refused} (see elector --help)")
         return {}
+    flags = [option.flag for option in _OPTIONS]
     mistakes.extend(
-        f"{word}: the elector knows no such argument{_did_you_mean(word, _flags())}"
+        f"{word}: the elector knows no such argument{_did_you_mean(word, flags, '--')}"
         for word in _without_values(unknown)
     )
     return {
@@ -146,7 +147,8 @@ def _given_by_variables(environ: Mapping[str, str], mistakes: list[str]) -> dict
         if not variable.startswith(_VARIABLE_PREFIX) or _is_injected(variable, text):
             continue
         if variable not in known:
-            mistakes.append(f"{variable}: the elector knows no such variable{_did_you_mean(variable, known)}")
+            hint = _did_you_mean(variable, known, _VARIABLE_PREFIX)
+            mistakes.append(f"{variable}: the elector knows no such variable{hint}")
         elif text.strip():
             given[known[variable].key] = _Given(text.strip(), variable)
     return given
@@ -158,13 +160,10 @@ def _is_injected(variable: str, text: str) -> bool:
     return variable.endswith("_PORT") and _INJECTED_VALUE.match(text) is not None
 
 
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word.partition("=")[0], list(known), n=1, cutoff=0.75)
-    return f"; did you mean {close[0]}?" if close else "; elector --help lists them"
-
-
-def _flags() -> list[str]:
-    return [option.flag for option in _OPTIONS]
+def _did_you_mean(word: str, known: Iterable[str], prefix: str) -> str:
+    bare = word.partition("=")[0].removeprefix(prefix)
+    close = difflib.get_close_matches(bare, [name.removeprefix(prefix) for name in known], n=1, cutoff=0.75)
+    return f"; did you mean {prefix}{close[0]}?" if close else "; elector --help lists them"
 
 
 def _parsed(given: Mapping[str, _Given], mistakes: list[str]) -> dict[str, Any]:

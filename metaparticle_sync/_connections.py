@@ -78,12 +78,11 @@ class Connection:
 
     def is_stale(self) -> bool:
         """Whether the peer ended this connection while it was not in use."""
-        if self.socket is None:
-            return False
-        if self._address.is_tls:
+        if self.socket is None or self._address.is_tls:
             return False
         try:
-            self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            self.socket.settimeout(0.0)
+            self.socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return False
         except OSError:

@@ -1,4 +1,4 @@
-"""What must hold in every run, whatever was killed in it. Pure: events and stored writes in, sentences out.
+"""What must hold in every run, whatever was killed in it.
 
     I1  no two valid beliefs at one instant             beliefs_are_disjoint
     I2  a token is of one hold of one process           tokens_are_of_one_hold
@@ -6,6 +6,8 @@
     I4  who was told of a loss never believes again     nobody_believes_after_being_told
     I9  in the store no token, epoch or seq goes back   stored_tokens_rise, sessions_never_go_back
         what a process believed, the store says, too    beliefs_are_in_the_store
+
+Pure: events and stored writes in, one sentence out for each violation.
 """
 
 from __future__ import annotations
@@ -124,7 +126,7 @@ def stored_writes(path: Path) -> list[Write]:
         rows = connection.execute("SELECT version, kind, name, spec FROM change ORDER BY version").fetchall()
     finally:
         connection.close()
-    return [Write(version, kind, name, json.loads(spec) if spec else None) for version, kind, name, spec in rows if kind]
+    return [Write(*key, json.loads(spec) if spec else None) for *key, spec in rows if key[1]]
 
 
 def stored_tokens(writes: Iterable[Write]) -> Iterator[tuple[str, int, str]]:

@@ -19,6 +19,9 @@ PORTS = range(20_000, 32_000)
 """Below the ports that the kernel gives to outgoing connections, which could take one between stop and restart."""
 
 
+_OPEN_STATES = {"01", "08"}  # ESTABLISHED and CLOSE_WAIT in /proc/net/tcp.
+
+
 @dataclass(frozen=True, slots=True)
 class Leases:
     """The two durations of an elector."""
@@ -84,6 +87,7 @@ class ElectorProcess:
 
     def start(self) -> ElectorProcess:
         """Start it and wait for its first answer."""
+        self.end()
         self._process = Process(self._arguments(), self.output, {})
         return self.wait_until_serving()
 
@@ -100,6 +104,8 @@ class ElectorProcess:
 
     def wait_until_serving(self) -> ElectorProcess:
         wait_until(self._answers, f"the elector on port {self.port} answers")
+        if self._worker is not None:
+            self._worker.end()
         self._worker = wait_until(self._living_worker, "the elector's worker")
         return self
 
@@ -176,6 +182,11 @@ class ElectorProcess:
 
     def is_free(self, name: str) -> bool:
         return self.lock(name) is None
+
+    def connections(self) -> int:
+        """How many connections it has not closed, whether or not the other side has."""
+        rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return sum(row[1].endswith(f":{self.port:04X}") and row[3] in _OPEN_STATES for row in rows)
 
     def wait_for_waiters(self, name: str, count: int) -> None:
         """Wait until so many wait here for a lock that somebody holds."""

@@ -1,10 +1,12 @@
-"""What happens to a process, as lines of JSON: one writer per process, on the one clock that all of them share.
+"""What happens to a process, as lines of JSON.
 
     invoke ──> ok | fail          a call, and how it ended; without an end its outcome is unknown
     belief                        the process asked whether it holds, and was told that it does
     doubt                         it asked, and was told that it does not, though it has not released
     told                          its loss policy ran
     child                         what a forked child found
+
+One file per process, and one clock for all of them.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,12 +61,20 @@ class HistoryWriter:
         return at
 
 
-def read_history(path: Path) -> list[Event]:
-    """The events so far. A process that is killed may leave half a line at the end."""
-    return list(_events(path)) if path.exists() else []
+class HistoryReader:
+    """Reads a history while it grows, each line once."""
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._events: list[Event] = []
 
-def _events(path: Path) -> Iterator[Event]:
-    for line in path.read_text().splitlines(keepends=True):
-        if line.endswith("\n"):
-            yield Event(**json.loads(line))
+    def events(self) -> list[Event]:
+        """The events so far. A process that is killed may leave half a line at the end."""
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                *lines, rest = file.read().split(b"\n")
+                self._offset = file.tell() - len(rest)
+            self._events.extend(Event(**json.loads(line)) for line in lines)
+        return self._events

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.processes.checker import stored_writes, violations
 from tests.processes.electors import SHORT, ElectorProcess, Leases, free_port
-from tests.processes.history import Event, read_history
+from tests.processes.history import Event, HistoryReader
 from tests.processes.raw_client import RawClient
 from tests.processes.running import Process, wait_until
 from tests.processes.workers import WorkerProcess
@@ -21,6 +21,7 @@ class Machine:
         self._folder = folder
         self._ends: list[ElectorProcess | WorkerProcess | Process] = []
         self._electors: list[ElectorProcess] = []
+        self._raw_clients: list[RawClient] = []
         self.measured: list[tuple[str, float, float]] = []
 
     def elector(self, leases: Leases = SHORT) -> ElectorProcess:
@@ -38,9 +39,10 @@ class Machine:
         self._ends.append(worker)
         return worker
 
-    def raw_client(self, elector: ElectorProcess) -> RawClient:
+    def raw_client(self, elector: ElectorProcess | str) -> RawClient:
         """A client of the bare protocol, in this process, with an open session."""
-        client = RawClient(elector.url)
+        client = RawClient(elector if isinstance(elector, str) else elector.url)
+        self._raw_clients.append(client)
         wait_until(lambda: client.open().status == 200, "a session for the raw client")
         return client
 
@@ -65,11 +67,13 @@ class Machine:
         """End everything. The last started goes first."""
         for running in reversed(self._ends):
             running.end()
+        for client in self._raw_clients:
+            client.end()
 
     def events(self) -> list[Event]:
         """Everybody's history, in the order of time."""
-        files = sorted(self._folder.glob("*.history"))
-        return sorted((event for file in files for event in read_history(file)), key=lambda event: event.at)
+        histories = [HistoryReader(file).events() for file in sorted(self._folder.glob("*.history"))]
+        return sorted((event for history in histories for event in history), key=lambda event: event.at)
 
     def check(self) -> None:
         """Check all histories and the store.

@@ -1,4 +1,4 @@
-"""`python -m tests.processes.proxy_program <port> <port of the elector>`: hands bytes on, both ways, until it is killed."""
+"""A TCP proxy, until it is killed: `python -m tests.processes.proxy_program <port> <port of the elector>`."""
 
 from __future__ import annotations
 

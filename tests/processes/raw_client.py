@@ -73,6 +73,8 @@ class RawClient:
     def __init__(self, url: str, process: str = "a raw client") -> None:
         self._address = urlsplit(url).netloc
         self._process = process
+        self._streams: list[RawStream] = []
+        self._pending: list[Pending] = []
         self.id = wire.new_id()
 
     def open(self, holds: list[dict[str, str]] | None = None, stream: str | None = None) -> Answer:
@@ -83,7 +85,9 @@ class RawClient:
         return self.send("POST", wire.session_path(self.id), {"acknowledged": [], "stream": stream}).answer()
 
     def open_stream(self) -> RawStream:
-        return RawStream(self._sent("GET", wire.stream_path(self.id), None))
+        stream = RawStream(self._sent("GET", wire.stream_path(self.id), None))
+        self._streams.append(stream)
+        return stream
 
     def acquire(self, name: str, holder: str = "", wait_seconds: float = 0) -> Answer:
         return self.begin_to_acquire(name, holder or wire.new_id(), wait_seconds).answer()
@@ -97,7 +101,16 @@ class RawClient:
         return self.send("DELETE", wire.lock_path(name), {"client": self.id, "holder": holder}).answer()
 
     def send(self, method: str, path: str, body: dict[str, Any]) -> Pending:
-        return Pending(self._sent(method, path, body))
+        pending = Pending(self._sent(method, path, body))
+        self._pending.append(pending)
+        return pending
+
+    def end(self) -> None:
+        """Close whatever is open."""
+        for stream in self._streams:
+            stream.close()
+        for pending in self._pending:
+            pending.vanish()
 
     def _sent(self, method: str, path: str, body: dict[str, Any] | None) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection(self._address, timeout=PATIENCE_SECONDS)

@@ -34,12 +34,13 @@ def test_a_pause_between_question_and_answer_is_no_fault():
 
 
 def test_two_beliefs_at_once():
-    assert "two believe" in found(belief(1, 5, 10, 11), belief(2, 8, 20, 21), belief(1, 5, 30, 31), belief(2, 8, 40, 41))
+    first, second = (belief(1, 5, 10, 11), belief(1, 5, 30, 31)), (belief(2, 8, 20, 21), belief(2, 8, 40, 41))
+    assert "two believe" in found(*first, *second)
 
 
 def test_a_belief_inside_a_longer_one():
-    events = (belief(1, 5, 10, 11), belief(2, 8, 20, 21), belief(2, 8, 22, 23), belief(3, 9, 30, 31), belief(1, 5, 50, 51))
-    assert found(*events).count("two believe") == 2
+    longer = belief(1, 5, 10, 11), belief(1, 5, 50, 51)
+    assert found(*longer, belief(2, 8, 20, 21), belief(3, 9, 30, 31)).count("two believe") == 2
 
 
 def test_a_token_that_falls():

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from metaparticle_sync import wire
 from tests.processes.checker import Write, stored_writes
-from tests.processes.electors import LONG, SHORT, ElectorProcess
+from tests.processes.electors import LONG, SHORT, ElectorProcess, Leases
 from tests.processes.history import now_ns, seconds_between
 from tests.processes.machine import Machine
 from tests.processes.running import GENEROUS, wait_until
@@ -47,8 +47,7 @@ def test_the_locks_of_a_killed_elector_pass_on_after_its_lease_and_never_before(
     assert took < TAKEOVER_SECONDS + 1.0 * GENEROUS
     assert next_hold.token > held.token
     # Its client, which still lives, knew before.
-    assert seconds_between(killed_at, told.at) < SHORT.validity_seconds + 1.0 * GENEROUS
-    assert max(event.asked for event in holder.events("belief")) < next_hold.at
+    assert told.at < next_hold.at
 
 
 def test_a_dead_elector_comes_back_after_its_locks_were_taken(machine: Machine):
@@ -68,11 +67,11 @@ def test_a_dead_elector_comes_back_after_its_locks_were_taken(machine: Machine):
     # It serves again.
     queue_up(dying, "x", holder)
     waiter.release("x")
-    holder.wait_for("ok", token=next_hold.token + 1) if False else holder.wait_for_belief("x", next_hold.at)
+    assert holder.wait_for_belief("x", next_hold.at).token > next_hold.token
 
 
 def test_a_paused_elector_tells_its_clients_and_never_writes_over_the_new_holder(machine: Machine):
-    paused, other = machine.elector(SHORT), machine.elector(SHORT)
+    paused, other = machine.elector(Leases(SHORT.lease_seconds, LONG.client_ttl_seconds)), machine.elector(SHORT)
     holder, waiter = machine.worker(paused, tells=True), machine.worker(other)
     raw = machine.raw_client(paused)
     stream = raw.open_stream()
@@ -83,9 +82,9 @@ def test_a_paused_elector_tells_its_clients_and_never_writes_over_the_new_holder
     paused.pause()
     next_hold = waiter.wait_for("ok", what="acquire")
     told = holder.wait_for("told", name="x")
-    resumed_at = paused.resume()
+    paused.resume()
 
-    assert told.at < resumed_at
+    assert told.at < next_hold.at
     assert stream.until("lost")["holder"] == raw_hold
     # It has another session, and works for it.
     newcomer = machine.raw_client(paused)

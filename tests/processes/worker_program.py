@@ -47,7 +47,8 @@ class Worker:
     def ask(self, name: str) -> None:
         """What the lock says of itself."""
         lock = self._lock(name)
-        self._history.write("answer", name=name, details={"held": lock.held, "locked": lock.locked(), "repr": repr(lock)})
+        said = {"held": lock.held, "locked": lock.locked(), "repr": repr(lock)}
+        self._history.write("answer", name=name, details=said)
 
     def acquire_in_thread(self, name: str, number: int) -> None:
         """Wait for the lock in a thread of its own, show that it is held, and release it."""
@@ -87,18 +88,19 @@ class Worker:
         """Call and write down how it ended. Only an acquisition that got the lock is true."""
         self._calls += 1
         call = number or self._calls
-        self._history.write("invoke", name=name, call=call, what=what)
+        token = 0 if what == "acquire" else self._tokens.pop(name, 0)
+        self._history.write("invoke", name=name, call=call, what=what, token=token)
         try:
             result = function()
             if result and what == "acquire":
-                self._tokens[name] = self._lock(name).token
+                token = self._tokens[name] = self._lock(name).token
         except BaseException as error:  # noqa: BLE001 - a KeyboardInterrupt is one of the ends that tests cause
             self._history.write("fail", name=name, call=call, what=what, error=type(error).__name__, text=str(error))
             return False
         if result is False:
             self._history.write("fail", name=name, call=call, what=what, error="timeout")
             return False
-        self._history.write("ok", name=name, call=call, what=what, token=self._tokens.get(name, 0))
+        self._history.write("ok", name=name, call=call, what=what, token=token)
         return what == "acquire"
 
     def _have_a_turn(self, name: str, number: int) -> None:
@@ -114,6 +116,7 @@ class Worker:
             lock.release()
         except RuntimeError as error:
             found["release"] = f"{type(error).__name__}: {error}"
+        found["own"] = Lock(f"{name} of a child").acquire()
         self._history.write("child", name=name, details=found)
         if leave == "stay":
             signal.alarm(120)  # Should its test be killed, too.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.processes.history import Event, read_history
+from tests.processes.history import Event, HistoryReader
 from tests.processes.running import KnownProcess, Process, wait_until
 
 
@@ -16,7 +16,7 @@ class WorkerProcess:
     """One running `worker_program`."""
 
     def __init__(self, history: Path, output: Path, url: str, *, tells: bool) -> None:
-        self._history = history
+        self.history = HistoryReader(history)
         self.output = output
         arguments = ["-m", "tests.processes.worker_program", str(history), *["--tell"] * tells]
         self._process = Process(arguments, output, {"METAPARTICLE_SYNC_URL": url})
@@ -91,7 +91,7 @@ class WorkerProcess:
 
     def events(self, kind: str = "", **fields: Any) -> list[Event]:
         """The events so far, or those of one kind with such fields."""
-        return [event for event in read_history(self._history) if _fits(event, kind, fields)]
+        return [event for event in self.history.events() if _fits(event, kind, fields)]
 
     def wait_for(self, kind: str, **fields: Any) -> Event:
         """Wait for the first such event."""
@@ -101,9 +101,7 @@ class WorkerProcess:
     def wait_for_belief(self, name: str, after: int) -> Event:
         """Wait until it believes, having asked after that moment."""
         what = f"process {self.pid} believes in {name!r}"
-        return self._wait(
-            lambda: [event for event in self.events("belief", name=name) if event.asked > after], what
-        )[0]
+        return self._wait(lambda: [event for event in self.events("belief", name=name) if event.asked > after], what)[0]
 
     def _wait(self, condition: Callable[[], list[Event]], what: str) -> list[Event]:
         def found_or_ended() -> list[Event]:

@@ -1,4 +1,9 @@
-"""Run seeds by hand: `python -m tests.simulation SEED`, or `FIRST-LAST`. `-v` prints every commit of the run."""
+"""Run seeds or directed schedules by hand, and print all that happened with `-v`.
+
+    python -m tests.simulation SEED
+    python -m tests.simulation FIRST-LAST
+    python -m tests.simulation --schedules NAME --orders 1 -v
+"""
 
 from __future__ import annotations
 
@@ -7,43 +12,63 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
+from tests.simulation.directed import SCHEDULES, run_schedule
 from tests.simulation.random_run import run_seed
 from tests.simulation.recorder import Commit
 from tests.simulation.world import World, last_world
 
+FAILED = 3
+"""The exit code of a run that broke an invariant: no other failure has it."""
+
 
 def main() -> int:
-    """Run the seeds of the command line; 1 if one of them fails."""
+    """Run what the command line names; 1 if anything fails."""
     arguments = _parse()
-    first, _, last = arguments.seeds.partition("-")
     totals: Counter[str] = Counter()
     failed = []
     began = time.perf_counter()
-    for seed in range(int(first), int(last or first) + 1):
+    for name, run in _runs(arguments):
         try:
-            world = run_seed(seed)
-        except AssertionError as error:
-            failed.append(seed)
-            print(f"seed {seed} failed: {error}")
+            world = run()
+        except Exception as error:  # noqa: BLE001
+            failed.append(name)
+            print(f"{name} failed: {error}")
             if arguments.verbose:
                 traceback.print_exc()
         else:
             totals.update(count(world))
         if arguments.verbose:
             print_run(last_world())
-    print(f"{time.perf_counter() - began:.1f} s; failed: {failed or 'none'}")
-    for what, number in totals.items():
-        print(f"{what:>24} {number:,.0f}")
-    return 1 if failed else 0
+        if failed and arguments.stop:
+            break
+    print(f"{time.perf_counter() - began:.1f} s; failed: {', '.join(failed) or 'none'}")
+    if len(totals):
+        print("\n".join(f"{what:>24} {number:,.0f}" for what, number in totals.items()))
+    return FAILED if failed else 0
+
+
+def _runs(arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], World]]]:
+    """The runs that the command line names, each with its own name."""
+    for name in arguments.schedules:
+        for order in range(arguments.orders):
+            yield f"{name} (order {order})", partial(run_schedule, name, order)
+    if arguments.seeds:
+        first, _, last = arguments.seeds.partition("-")
+        for seed in range(int(first), int(last or first) + 1):
+            yield f"seed {seed}", partial(run_seed, seed)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("seeds", help="one seed, or FIRST-LAST")
-    parser.add_argument("-v", "--verbose", action="store_true", help="print every commit and belief")
+    parser.add_argument("seeds", nargs="?", default="", help="one seed, or FIRST-LAST")
+    parser.add_argument("--schedules", nargs="*", default=[], choices=sorted(SCHEDULES), help="directed schedules")
+    parser.add_argument("--orders", type=int, default=5, help="seeds for the order of each directed schedule")
+    parser.add_argument("--stop", action="store_true", help="stop at the first failure")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print all that happened")
     return parser.parse_args()
 
 

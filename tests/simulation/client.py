@@ -15,7 +15,6 @@ from elector_server.acquisitions import StillWaiting
 from elector_server.client_sessions import PresentedHold
 from elector_server.elector import Elector
 from elector_server.problems import HolderDead, LockHeld, NotHeld, Problem, UnknownClient
-
 from tests.simulation.history import Attempt, Belief, Check
 from tests.simulation.pod import Departure, ElectorProcess, Pod, StreamConnection
 from tests.simulation.virtual_loop import Life, Owner
@@ -55,6 +54,7 @@ class SimulatedClient:
         self.process: ElectorProcess | None = None
         """The elector process to talk to; None: whichever listens on the pod's port."""
         self.silent_death = False
+        self.losses_told: set[str] = set()
         self._loop = network.loop
         self._clock = pod.clock
         self._via_proxy = via_proxy
@@ -159,7 +159,7 @@ class SimulatedClient:
     async def _keep(self) -> None:
         while True:
             try:
-                async with self._clock.timeout(self._tick_seconds * self.random.uniform(0.9, 1.0)):
+                async with self._clock.timeout(self._seconds_to_next_heartbeat()):
                     await self._soon.wait()
             except TimeoutError:
                 pass
@@ -167,6 +167,11 @@ class SimulatedClient:
             if not await self._heartbeat():
                 await self._clock.sleep(RETRY_SECONDS * self.random.uniform(0.5, 1.5))
                 self._soon.set()
+
+    def _seconds_to_next_heartbeat(self) -> float:
+        """A tick, or sooner if there is something to lose and little time is left."""
+        tick = self._tick_seconds * self.random.uniform(0.9, 1.0)
+        return min(tick, max(RETRY_SECONDS, (self._deadline - self.now()) / 2)) if self.holds else tick
 
     async def _heartbeat(self) -> bool:
         """Say that this process lives. False if that has to be tried again soon."""
@@ -232,6 +237,7 @@ class SimulatedClient:
         self._incarnation = incarnation
 
     def _note_loss(self, name: str, holder: str, reason: str) -> None:
+        self.losses_told.add(holder)
         hold = self.holds.get(name)
         if hold is not None and hold.holder == holder:
             self.drop(hold, f"told: {reason}")
@@ -283,7 +289,7 @@ class SimulatedClient:
             wait_seconds = min(POLL_SECONDS_MAX, max(0.0, give_up_at - self.now()))
             sent_at = self.now()
             try:
-                answer = await self._poll(name, holder, wait_seconds)
+                answer = await self.poll(name, holder, wait_seconds)
             except HolderDead:
                 holder = self.new_holder()
             except UnknownClient:
@@ -303,7 +309,8 @@ class SimulatedClient:
                 self.give_back(name, holder)
                 return None
 
-    async def _poll(self, name: str, holder: str, wait_seconds: float) -> Any:
+    async def poll(self, name: str, holder: str, wait_seconds: float) -> Any:
+        """One long poll, and the elector's answer."""
         return await self._call(
             f"acquire {name}",
             lambda elector, departure: elector.acquire(name, self.id, holder, wait_seconds, departure),
@@ -361,6 +368,13 @@ class SimulatedClient:
                 await self._clock.sleep(RETRY_SECONDS * self.random.uniform(0.5, 1.5))
             else:
                 return
+
+    async def close(self) -> None:
+        """End in an orderly way: believe in nothing, then close the session."""
+        for hold in list(self.holds.values()):
+            self.drop(hold, "closed")
+        await self._call("close_client", lambda elector, _: elector.close_client(self.id), 0.0)
+        self.owner.crash()
 
     def new_holder(self) -> str:
         """A fresh holder id."""

@@ -24,7 +24,6 @@ from elector_server.store import (
     Watch,
     WatchExpired,
 )
-
 from tests.simulation.faults import DELAY_SECONDS_MAX, Faults, Plan, operation_like
 from tests.simulation.recorder import Operation, SharedStore, Verb
 from tests.simulation.virtual_loop import VirtualLoop

@@ -11,7 +11,6 @@ from elector_server.durations import Durations
 from elector_server.elector import Elector
 from elector_server.own_session import Identity
 from elector_server.problems import Problem
-
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.faults import Faults
 from tests.simulation.faulty_store import Network, StoreHandle

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from elector_server.store import Listing, Record, Spec, Store, Watch
-
 from tests.simulation.virtual_loop import VirtualLoop
 
 T = TypeVar("T")

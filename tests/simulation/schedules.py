@@ -12,7 +12,8 @@ from typing import Any
 from elector_server.durations import Durations
 from tests.simulation import invariants
 from tests.simulation.client import SimulatedClient
-from tests.simulation.pod import Pod
+from tests.simulation.faulty_store import StoreHandle
+from tests.simulation.pod import ElectorProcess, Pod
 from tests.simulation.recorder import Commit, Operation
 from tests.simulation.world import World, run_world
 
@@ -54,11 +55,21 @@ async def two_pods(
     return e0, e1, world.add_client(e0), world.add_client(e1)
 
 
+def elector_of(pod: Pod) -> ElectorProcess:
+    """The elector that runs on a pod now."""
+    assert pod.current is not None, f"{pod.name} has no elector"
+    return pod.current
+
+
+def store_of(pod: Pod) -> StoreHandle:
+    """The store connection of the elector that runs on a pod now."""
+    return elector_of(pod).store
+
+
 def session_of(world: World, pod: Pod) -> str:
     """The id of the session of the pod's current elector."""
-    assert pod.current is not None, f"{pod.name} has no elector"
-    session = pod.current.elector.session
-    assert session is not None, f"{pod.current.name} has no session"
+    session = elector_of(pod).elector.session
+    assert session is not None, f"{pod.name} has no session"
     return session.id
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
-
-from elector_server.problems import HolderDead
 from tests.simulation.invariants import tenures
-from tests.simulation.schedules import D, commits_of, lease, schedule, session_of, two_pods, until_renewed
+from tests.simulation.schedules import (
+    D,
+    commits_of,
+    elector_of,
+    lease,
+    schedule,
+    session_of,
+    store_of,
+    two_pods,
+    until_renewed,
+)
 from tests.simulation.world import World
 
 AT_ONCE_SECONDS = 1.0
@@ -16,15 +23,14 @@ AT_ONCE_SECONDS = 1.0
 async def a_release_in_flight_when_its_elector_restarted(world: World) -> None:
     """E0 sends the release of a silent client and crashes; it adopts, the client is back; then the release lands."""
     e0, e1, holder, waiter = await two_pods(world, lease(D, 8.0))
-    assert e0.current is not None
-    granting = e0.current.store.plan("create", "lock", "a", hold_answer=True)
+    granting = store_of(e0).plan("create", "lock", "a", hold_answer=True)
     acquiring = holder.run(holder.acquire("a", 100.0))
     await granting.applied.wait()
     holder.owner.pause()
-    release = e0.current.store.plan("delete", "lock", "a", hold_request=True)
+    release = store_of(e0).plan("delete", "lock", "a", hold_request=True)
     granting.answer()
     await release.sent.wait()
-    e0.current.crash()
+    elector_of(e0).crash()
     again = e0.start_elector()
     await world.until(lambda: again.elector.ready, 5.0)
     holder.owner.resume()
@@ -43,8 +49,7 @@ async def a_release_in_flight_when_its_elector_restarted(world: World) -> None:
 async def a_late_create_lands_after_the_release(world: World) -> None:
     """E0's `create` is delayed and sent again; the second answers; held, released; then the first one lands."""
     e0, _, holder, waiter = await two_pods(world)
-    assert e0.current is not None
-    late = e0.current.store.plan("create", "lock", "a", hold_request=True)
+    late = store_of(e0).plan("create", "lock", "a", hold_request=True)
     hold = await world.hold(holder, "a")
     await holder.run(holder.release(hold))
     await world.until(lambda: world.shared.record("lock", "a") is None, 5.0)
@@ -59,8 +64,7 @@ async def a_late_create_lands_after_the_release(world: World) -> None:
 async def a_late_create_lands_unseen(world: World) -> None:
     """The same, while E0's watches hang: the list of each lease finds it."""
     e0, _, holder, waiter = await two_pods(world)
-    assert e0.current is not None
-    late = e0.current.store.plan("create", "lock", "a", hold_request=True)
+    late = store_of(e0).plan("create", "lock", "a", hold_request=True)
     hold = await world.hold(holder, "a")
     await holder.run(holder.release(hold))
     await world.until(lambda: world.shared.record("lock", "a") is None, 5.0)
@@ -74,12 +78,11 @@ async def a_hand_off_to_a_ticket_that_a_restart_forgot(world: World) -> None:
     """E0's client waits and dies with its elector; E0 adopts; E1 hands the lock to the forgotten ticket."""
     e0, e1, forgotten, holder = await two_pods(world, lease(D, 15.0), lease(D, 15.0))
     hold = await world.hold(holder, "a")
-    assert e0.current is not None
     forgotten.run(forgotten.acquire("a", 100.0))
     await world.until(lambda: _queue(world, "a"), 5.0)
     forgotten.silent_death = True
     forgotten.crash()
-    e0.current.crash()
+    elector_of(e0).crash()
     again = e0.start_elector()
     await world.until(lambda: again.elector.ready, 5.0)
     await holder.run(holder.release(hold))
@@ -94,15 +97,14 @@ async def a_hand_off_to_a_ticket_that_a_restart_forgot(world: World) -> None:
 async def a_create_of_a_dead_session_lands(world: World) -> None:
     """A late `create` of E0's dead session X lands while E0 runs session Y and asks for the same holder id."""
     e0, _, holder, waiter = await two_pods(world)
-    assert e0.current is not None
     old_session = session_of(world, e0)
     await until_renewed(world, old_session)
-    late = e0.current.store.plan("create", "lock", "a", times=2, hold_request=True, lose_answer=True)
+    late = store_of(e0).plan("create", "lock", "a", times=2, hold_request=True, lose_answer=True)
     acquiring = holder.run(holder.acquire("a", 100.0))
     await late.sent.wait()
     e0.faults.outage = True
-    await world.until(lambda: e0.current is not None and e0.current.elector.session is None, 2 * D)
-    again = e0.current.store.plan("create", "lock", "a", hold_request=True)
+    await world.until(lambda: elector_of(e0).elector.session is None, 2 * D)
+    again = store_of(e0).plan("create", "lock", "a", hold_request=True)
     e0.faults.outage = False
     await again.sent.wait()
     assert session_of(world, e0) != old_session
@@ -122,18 +124,12 @@ async def a_create_of_a_dead_session_lands(world: World) -> None:
 async def a_dead_holder_id_never_comes_back(world: World) -> None:
     """A holder id is released, a late copy of its `create` lands, and the client asks again with it."""
     e0, _, holder, _ = await two_pods(world)
-    assert e0.current is not None
-    late = e0.current.store.plan("create", "lock", "a", hold_request=True)
+    late = store_of(e0).plan("create", "lock", "a", hold_request=True)
     hold = await world.hold(holder, "a")
     await holder.run(holder.release(hold))
     await world.until(lambda: world.shared.record("lock", "a") is None, 5.0)
     late.deliver()
     await world.until(lambda: world.shared.record("lock", "a") is not None, 1.0)
-    elector = e0.current.elector
-    with pytest.raises(HolderDead):
-        await e0.current.call(
-            "acquire", holder.owner, lambda _, departure: elector.acquire("a", holder.id, hold.holder, 5.0, departure), 5.0
-        )
     again = await holder.run(holder.acquire("a", 10.0, hold.holder))
     assert again is not None
     assert again.holder != hold.holder
@@ -143,8 +139,7 @@ async def a_dead_holder_id_never_comes_back(world: World) -> None:
 async def a_holder_id_given_up_never_comes_back(world: World) -> None:
     """A client gives up while its `create` is on its way, and asks again with the same holder id."""
     e0, _, holder, _ = await two_pods(world)
-    assert e0.current is not None
-    late = e0.current.store.plan("create", "lock", "a", hold_request=True)
+    late = store_of(e0).plan("create", "lock", "a", hold_request=True)
     given_up = holder.new_holder()
     assert await holder.run(holder.acquire("a", 1.0, given_up)) is None
     await world.sleep(3.0)
@@ -162,13 +157,12 @@ async def a_waiter_leaves_while_a_write_names_it(world: World) -> None:
     e0, e1, holder, other = await two_pods(world)
     second = world.add_client(e0)
     hold = await world.hold(holder, "a")
-    assert e0.current is not None
     waiting = other.run(other.acquire("a", 100.0))
     await world.until(lambda: _queue(world, "a"), 5.0)
     dead = second.new_holder()
     leaving = second.run(second.acquire("a", 2.0, dead))
     await world.sleep(1.0)
-    release = e0.current.store.plan("replace", "lock", "a", hold_answer=True)
+    release = store_of(e0).plan("replace", "lock", "a", hold_answer=True)
     await holder.run(holder.release(hold))
     await release.applied.wait()
     assert dead in _queue(world, "a"), "the schedule is pointless: the second waiter was not queued"
@@ -188,20 +182,19 @@ async def a_waiter_leaves_while_a_write_names_it(world: World) -> None:
 async def the_deadline_is_checked_again_after_the_answer(world: World) -> None:
     """E0 sends `create`, pauses past its deadline, and then gets the answer "created"."""
     e0, e1, late, waiter = await two_pods(world)
-    assert e0.current is not None
     await until_renewed(world, session_of(world, e0))
-    creating = e0.current.store.plan("create", "lock", "a", hold_answer=True)
+    creating = store_of(e0).plan("create", "lock", "a", hold_answer=True)
     acquiring = late.run(late.acquire("a", 2 * D))
     await creating.applied.wait()
-    e0.current.pause()
+    elector_of(e0).pause()
     taken = await waiter.run(waiter.acquire("a", 100.0))
     assert taken is not None
     creating.answer()
     await world.sleep(0.5)
-    grants = e0.current.elector.counters["grants"]
-    e0.current.owner.resume()
+    grants = elector_of(e0).elector.counters["grants"]
+    elector_of(e0).owner.resume()
     await world.sleep(1.0)
-    assert e0.current.elector.counters["grants"] == grants, "granted after the deadline"
+    assert elector_of(e0).elector.counters["grants"] == grants, "granted after the deadline"
     assert not late.check("a")
     await waiter.run(waiter.release(taken))
     await acquiring
@@ -211,8 +204,7 @@ async def the_deadline_is_checked_again_after_the_answer(world: World) -> None:
 async def a_create_answered_by_nobody(world: World) -> None:
     """The answers of two copies of a `create` are lost; the third finds that the record exists, and it is ours."""
     e0, _, holder, waiter = await two_pods(world)
-    assert e0.current is not None
-    e0.current.store.plan("create", "lock", "a", times=2, lose_answer=True)
+    store_of(e0).plan("create", "lock", "a", times=2, lose_answer=True)
     hold = await world.hold(holder, "a")
     assert hold.token == commits_of(world, "lock", "a")[0].version
     waiting = waiter.run(waiter.acquire("a", 2 * D))
@@ -225,9 +217,8 @@ async def a_create_answered_by_nobody(world: World) -> None:
 async def a_refused_create_was_ours_already(world: World) -> None:
     """The first copy lands unanswered; the second is refused because the record exists: that must be read, not believed."""
     e0, _, holder, _ = await two_pods(world)
-    assert e0.current is not None
-    e0.current.store.plan("create", "lock", "a", lose_answer=True, fail_after_seconds=0.5)
-    e0.current.store.plan("get", "lock", "a", stale_at=0.0)
+    store_of(e0).plan("create", "lock", "a", lose_answer=True, fail_after_seconds=0.5)
+    store_of(e0).plan("get", "lock", "a", stale_at=0.0)
     hold = await world.hold(holder, "a")
     assert len(commits_of(world, "lock", "a")) == 1
     await holder.run(holder.release(hold))
@@ -238,8 +229,7 @@ async def a_refused_create_was_ours_already(world: World) -> None:
 async def a_timeout_is_no_success(world: World) -> None:
     """A `create` never reaches the store while another elector takes the lock: E0's client must wait."""
     e0, e1, late, winner = await two_pods(world)
-    assert e0.current is not None
-    e0.current.store.plan("create", "lock", "a", times=3, lose_request=True)
+    store_of(e0).plan("create", "lock", "a", times=3, lose_request=True)
     acquiring = late.run(late.acquire("a", D / 2))
     await world.sleep(0.2)
     await world.hold(winner, "a")
@@ -252,10 +242,9 @@ async def hand_off_to_a_client_that_has_just_left(world: World) -> None:
     """E1 hands the lock to E0's ticket in the moment in which E0's only waiter dies."""
     e0, e1, leaver, holder = await two_pods(world)
     hold = await world.hold(holder, "a")
-    assert e1.current is not None
     leaver.run(leaver.acquire("a", 100.0))
     await world.until(lambda: _queue(world, "a"), 5.0)
-    hand_off = e1.current.store.plan("replace", "lock", "a", hold_request=True)
+    hand_off = store_of(e1).plan("replace", "lock", "a", hold_request=True)
     await holder.run(holder.release(hold))
     await hand_off.sent.wait()
     await world.sleep(0.5)
@@ -316,12 +305,11 @@ async def a_release_guarded_by_its_version(world: World) -> None:
     """E0's release is held back; its session ends and E1 takes over; then the release lands and must do nothing."""
     e0, e1, holder, waiter = await two_pods(world)
     hold = await world.hold(holder, "a")
-    assert e0.current is not None
     await until_renewed(world, session_of(world, e0))
-    release = e0.current.store.plan("delete", "lock", "a", hold_request=True)
+    release = store_of(e0).plan("delete", "lock", "a", hold_request=True)
     await holder.run(holder.release(hold))
     await release.sent.wait()
-    e0.current.crash()
+    elector_of(e0).crash()
     taken = await waiter.run(waiter.acquire("a", 100.0))
     assert taken is not None
     release.deliver()
@@ -376,10 +364,9 @@ async def a_dead_ticket_is_skipped(world: World) -> None:
     await world.until(lambda: len(_queue(world, "a")) == 1, 5.0)
     waiting = last.run(last.acquire("a", 200.0))
     await world.until(lambda: len(_queue(world, "a")) == 2, 5.0)
-    assert e1.current is not None
     dead.silent_death = True
     dead.crash()
-    e1.current.crash()
+    elector_of(e1).crash()
     await world.sleep(1.0)
     began = world.loop.time()
     await holder.run(holder.release(hold))

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation import schedules_locks, schedules_sessions
-from tests.simulation.schedules import SCHEDULES, run_schedule
+from tests.simulation.directed import SCHEDULES, run_schedule
 
 ORDERS = 5
-
-assert schedules_locks
-assert schedules_sessions
 
 
 @pytest.mark.parametrize("name", sorted(SCHEDULES))

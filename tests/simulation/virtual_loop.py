@@ -294,7 +294,7 @@ def _close_quietly(task: asyncio.Task[Any]) -> None:
             return
         try:
             coroutine.close()
-        except BaseException:  # noqa: S112, BLE001
+        except BaseException:  # noqa: BLE001
             continue
 
 

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from elector_server.durations import Durations
 from elector_server.store.memory import MemoryStore
-
 from tests.simulation import virtual_loop
 from tests.simulation.client import ClientHold, SimulatedClient
 from tests.simulation.clock import SimulatedClock

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import stat
+import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -76,6 +78,17 @@ class TestFile:
         path.parent.mkdir()
         path.touch()
         assert use(path, write("a")).version > START
+
+    def test_many_can_make_it_at_once(self, path: Path) -> None:
+        start = threading.Barrier(4)
+
+        def open_and_close(number: int) -> int:
+            start.wait(30)
+            return use(path.with_name(f"{number // 4}.db"), write(f"a{number}")).version
+
+        with ThreadPoolExecutor(4) as threads:
+            versions = list(threads.map(open_and_close, range(100)))
+        assert sorted(versions) == sorted([START + 1, START + 2, START + 3, START + 4] * 25)
 
     def test_something_that_is_no_database_is_refused_and_left_alone(self, path: Path) -> None:
         path.parent.mkdir()

@@ -1,0 +1,57 @@
+"""Holds and places in queues that nobody here wants any more, and of which the elector does not know so yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from metaparticle_sync._answers import Refused
+from metaparticle_sync.errors import ElectorUnavailable
+
+if TYPE_CHECKING:
+    from metaparticle_sync._sidecar import Sidecar
+
+_TRY_SECONDS: Final = 1.0
+
+
+class Farewell(NamedTuple):
+    """One thing to give up."""
+
+    path: str
+    client: str
+    holder: str
+
+
+class Farewells:
+    """What is left to say. Whoever gives something up adds it first, so that an interrupt can not lose it."""
+
+    def __init__(self) -> None:
+        self._left: dict[str, Farewell] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._left)
+
+    def add(self, path: str, client: str, holder: str) -> None:
+        """This is to be given up."""
+        self._left[holder] = Farewell(path, client, holder)
+
+    def remove(self, holder: str) -> None:
+        """The elector knows."""
+        self._left.pop(holder, None)
+
+    def say_next(self, sidecar: Sidecar) -> None:
+        """Say one of them.
+
+        Raises:
+            ElectorUnavailable: it has to be said again.
+        """
+        farewell = next(iter(list(self._left.values())), None)
+        if farewell is None:
+            return
+        try:
+            sidecar.release(farewell.path, farewell.client, farewell.holder, _TRY_SECONDS)
+        except Refused:
+            pass  # It was not ours any more.
+        except ElectorUnavailable:
+            self._left[farewell.holder] = self._left.pop(farewell.holder, farewell)
+            raise
+        self.remove(farewell.holder)

@@ -1,0 +1,234 @@
+"""What this process holds, and until when it may believe so. No I/O, no thread: time is an argument.
+
+    waiting ── granted ──> admitted ── delivered ──> believed ── released
+                               │                        │
+                               └────────────────────────┴── reported lost, or its term's deadline passed ──> lost
+
+A `Term` is one incarnation of the elector's session together with the one deadline that all answers under it extend.
+A hold belongs to the term under which it was granted or confirmed last. When the elector answers under another
+incarnation, a new term begins; holds stay with the old one, whose deadline no longer moves, until they are confirmed.
+A term whose deadline passed is never extended again, so a lost hold can not come back to life.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+
+from metaparticle_sync import wire
+from metaparticle_sync._answers import Granted, Lost
+from metaparticle_sync._clock import now
+from metaparticle_sync._loss import LossPolicy
+from metaparticle_sync.errors import LockLost
+
+
+class Term:
+    """One incarnation of the elector's session, and until when it is certain."""
+
+    __slots__ = ("deadline", "incarnation")
+
+    def __init__(self, incarnation: str, deadline: float) -> None:
+        self.incarnation = incarnation
+        self.deadline = deadline
+
+
+class Hold:
+    """One acquisition that succeeded. `lost` says why it is no more."""
+
+    __slots__ = ("client", "is_delivered", "lost", "policy", "shared", "term", "thread", "told", "token", "holder")
+
+    def __init__(self, shared: SharedLock, client: str, granted: Granted, term: Term) -> None:
+        self.shared = shared
+        self.client = client
+        self.holder = granted.holder
+        self.token = granted.token
+        self.term = term
+        self.policy: LossPolicy | None = None
+        self.told: Callable[[], object] = _nothing
+        self.thread = threading.get_ident()
+        self.is_delivered = False
+        self.lost: str | None = None
+
+    def is_valid(self, at: float) -> bool:
+        """Whether it is certain at that moment."""
+        return self.lost is None and at < self.term.deadline
+
+    def loss(self) -> LockLost:
+        """The error that says that it was lost."""
+        return LockLost(self.shared.name, self.token, self.lost or "its time ran out without word from the elector")
+
+
+class SharedLock:
+    """One name in this process: every `Lock` object of that name and elector stands for the same one of these."""
+
+    __slots__ = ("__weakref__", "hold", "lost", "name", "path")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.path = wire.lock_path(name)
+        self.hold: Hold | None = None
+        self.lost: Hold | None = None
+        """The last hold that was lost and whose holder has not tried to release it yet."""
+
+    def valid_hold(self) -> Hold | None:
+        """The hold of this process, if it is certain now."""
+        hold = self.hold
+        return hold if hold is not None and hold.is_valid(now()) else None
+
+    def take_loss(self) -> Hold | None:
+        """A loss that this thread, or nobody in particular, has to be told of at its release."""
+        lost = self.lost
+        if lost is not None and (self.hold is None or lost.thread == threading.get_ident()):
+            self.lost = None
+            return lost
+        return None
+
+
+class Holds:
+    """All holds of one process under one elector. `on_loss` is called for each one that somebody believed in."""
+
+    def __init__(self, on_loss: Callable[[Hold], object]) -> None:
+        self._on_loss = on_loss
+        self._shared: weakref.WeakValueDictionary[str, SharedLock] = weakref.WeakValueDictionary()
+        self.forget_all()
+
+    def forget_all(self) -> None:
+        """Begin anew, as after a fork: nothing is held, and nobody is told."""
+        self._mutex = threading.RLock()  # A signal handler may come in the midst of it, in the same thread.
+        self.term = Term("", -math.inf)
+        self._holds: dict[str, Hold] = {}
+        self._expected: dict[str, bool] = {}
+        """Holder ids of acquisitions under way, and whether they were reported lost before they were known granted."""
+        for shared in list(self._shared.values()):
+            shared.hold = shared.lost = None
+
+    def __len__(self) -> int:
+        return len(self._holds)
+
+    def shared(self, name: str) -> SharedLock:
+        """The one lock of that name."""
+        with self._mutex:
+            shared = self._shared.get(name)
+            if shared is None:
+                shared = self._shared[name] = SharedLock(name)
+            return shared
+
+    def expect(self, holder: str) -> None:
+        """An acquisition with this holder id begins."""
+        self._expected[holder] = False
+
+    def expect_no_more(self, holder: str) -> None:
+        """It is over."""
+        self._expected.pop(holder, None)
+
+    def admit(self, shared: SharedLock, client: str, granted: Granted, at: float) -> Hold:
+        """Take in a grant. Nobody believes in it before it is delivered."""
+        with self._mutex:
+            if granted.incarnation == self.term.incarnation:
+                self.extend(granted.incarnation, granted.valid_until, at)
+                term = self.term
+            else:
+                term = Term(granted.incarnation, granted.valid_until)
+            hold = Hold(shared, client, granted, term)
+            if self._expected.get(granted.holder):
+                hold.lost = "it was lost before it was known to be granted"
+            else:
+                self._holds[granted.holder] = hold
+            return hold
+
+    def is_certain(self, hold: Hold, at: float) -> bool:
+        """Whether a hold is valid, under the term that goes on."""
+        return hold.term is self.term and hold.is_valid(at)
+
+    def deliver(self, hold: Hold, at: float) -> bool:
+        """From now on somebody believes in this hold; False if it is not valid (any more), and forgotten."""
+        with self._mutex:
+            if not hold.is_valid(at):
+                self._holds.pop(hold.holder, None)
+                return False
+            shared = hold.shared
+            before, shared.hold, hold.is_delivered = shared.hold, hold, True
+            if shared.lost is not None and shared.lost.thread == hold.thread:
+                shared.lost = None  # Whoever acquires again has seen that it was gone.
+        if before is not None:
+            self.lose(before, "the lock was granted anew meanwhile")
+        return True
+
+    def drop(self, shared: SharedLock, at: float) -> Hold | None:
+        """Stop believing in the hold of that lock, to release it. None if there is none that is valid."""
+        with self._mutex:
+            hold = shared.hold
+            if hold is not None and hold.is_valid(at):
+                self._holds.pop(hold.holder, None)
+                shared.hold = None
+                return hold
+        if hold is not None:
+            self.lose(hold, hold.loss().reason)
+        return None
+
+    def extend(self, incarnation: str, valid_until: float, at: float) -> None:
+        """An answer of the elector came: it is certain until then."""
+        with self._mutex:
+            if incarnation == self.term.incarnation and at < self.term.deadline:
+                self.term.deadline = max(self.term.deadline, valid_until)
+            else:
+                self.term = Term(incarnation, valid_until)
+
+    def confirm(self, holders: Iterable[str]) -> None:
+        """The elector confirmed these holds under the current term."""
+        with self._mutex:
+            for holder in holders:
+                hold = self._holds.get(holder)
+                if hold is not None and hold.term.deadline < self.term.deadline:
+                    hold.term = self.term
+
+    def unconfirmed_first(self) -> list[Hold]:
+        """All holds; first those that have not been confirmed under the current term."""
+        with self._mutex:
+            return sorted(self._holds.values(), key=lambda hold: hold.term is self.term)
+
+    def has_unconfirmed(self) -> bool:
+        """Whether there is a hold that the elector of now has not confirmed."""
+        with self._mutex:
+            return any(hold.term is not self.term for hold in self._holds.values())
+
+    def next_deadline(self) -> float:
+        """When the next hold is lost, if nothing is heard until then."""
+        with self._mutex:
+            return min((hold.term.deadline for hold in self._holds.values()), default=math.inf)
+
+    def lose_reported(self, reports: Iterable[Lost]) -> None:
+        """The elector says that these are lost."""
+        for report in reports:
+            with self._mutex:
+                hold = self._holds.get(report.holder)
+                if report.holder in self._expected:
+                    self._expected[report.holder] = True
+            if hold is not None:
+                self.lose(hold, report.reason or "the elector says so")
+
+    def expire(self, at: float) -> list[Hold]:
+        """Lose every hold whose deadline passed."""
+        with self._mutex:
+            expired = [hold for hold in self._holds.values() if hold.term.deadline <= at]
+        for hold in expired:
+            self.lose(hold, hold.loss().reason)
+        return expired
+
+    def lose(self, hold: Hold, reason: str) -> None:
+        """This hold is lost; whoever believed in it is told, once."""
+        with self._mutex:
+            if self._holds.pop(hold.holder, None) is None or hold.lost is not None:
+                return
+            hold.lost = reason
+            if hold.shared.hold is hold:
+                hold.shared.hold = None
+                hold.shared.lost = hold
+        if hold.is_delivered:
+            self._on_loss(hold)
+
+
+def _nothing() -> None:
+    pass

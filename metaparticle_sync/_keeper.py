@@ -1,0 +1,280 @@
+"""Who this process is for one elector, what it holds there, and the one thread that keeps it alive.
+
+    unknown ── open the session ──> attached ── stream open: ticks drive heartbeats ──> kept
+       ^                                │                                                 │
+       └──────── the elector restarted, or forgot us ─────────────────────────────────────┘
+    and whatever happens: a hold whose deadline passes is lost, and told.
+
+There is one keeper per process and elector, hence almost always exactly one. Its thread starts at the first acquire
+and never stops. Threads that acquire and release talk to the elector themselves; they never wait for the keeper's.
+All calls that open or keep the session go one at a time, so that the elector hears of our streams in order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+from metaparticle_sync import _loss, _process, wire
+from metaparticle_sync._address import Address
+from metaparticle_sync._answers import Granted, Refused, SessionStatus
+from metaparticle_sync._clock import now
+from metaparticle_sync._farewells import Farewells
+from metaparticle_sync._holds import Hold, Holds, SharedLock
+from metaparticle_sync._listener import Listener
+from metaparticle_sync._waiting import Backoff, Latch
+from metaparticle_sync.errors import ElectorRefused, ElectorUnavailable, NotHeld, SyncError
+
+if TYPE_CHECKING:
+    from metaparticle_sync._sidecar import Sidecar
+
+RELEASE_SECONDS: Final = 1.0
+"""How long a release tries before it leaves the rest to the keeper."""
+
+_LOOK_SECONDS: Final = 0.9
+"""For a look at who holds a lock."""
+
+_EXIT_SECONDS: Final = 0.5
+"""For the last word at the end of the process."""
+
+_CLOSE_TO_DEADLINE_SECONDS: Final = 0.05
+_PRESENTED_BYTES_MAX: Final = wire.BODY_BYTES_MAX // 2
+
+
+class Keeper:
+    """This process as one elector's client."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.holds = Holds(self._tell)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._sidecar: Sidecar | None = None
+        self._attaching = threading.RLock()  # A signal handler may come in the midst of it, in the same thread.
+        self._thread: threading.Thread | None = None
+        self.client = wire.new_id()
+        self.heard_at: float | None = None
+        self.is_attached = False
+        self.attachments = 0
+        self.tick_seconds = 1.0
+        self.farewells = Farewells()
+        self.listener: Listener | None = None
+        self._acknowledged: set[str] = set()
+
+    def after_fork_in_child(self) -> None:
+        """Hold nothing and know nobody: the child is another client, if it ever becomes one."""
+        self.holds.forget_all()
+        self._begin()
+
+    def close(self) -> None:
+        """At the end of the process: believe nothing any more, then say so."""
+        self.holds.forget_all()
+        if self.is_attached:
+            self.is_attached = False
+            try:
+                self.sidecar.close_session(self.client, _EXIT_SECONDS)
+            except (SyncError, Refused):
+                pass  # It learns it from the end of our stream.
+
+    @property
+    def sidecar(self) -> Sidecar:
+        """The elector."""
+        if self._sidecar is None:
+            from metaparticle_sync._sidecar import Sidecar  # noqa: PLC0415 -- imports requests
+
+            self._sidecar = Sidecar(self.address)
+        return self._sidecar
+
+    # The session ----------------------------------------------------------------------------------------------------
+
+    def attach(self, until: float, seen: int | None = None) -> None:
+        """Open or re-open the session, unless somebody has done so since `seen` attachments.
+
+        Raises:
+            ElectorUnavailable, Refused: it did not work.
+        """
+        if not self._attaching.acquire(timeout=max(0.0, until - now())):
+            raise ElectorUnavailable(f"the elector at {self.address.url} does not answer", address=self.address.url)
+        try:
+            if self.is_attached and seen != self.attachments:
+                return
+            self._open_session(until)
+        finally:
+            self._attaching.release()
+        if self._thread is None:
+            self._start(until)
+
+    def _open_session(self, until: float) -> None:
+        presented = self._presented()
+        stream = self.listener.address if self.listener is not None else None
+        status = self.sidecar.open_session(
+            self.client, _process.description(), presented, stream, max(_CLOSE_TO_DEADLINE_SECONDS, until - now())
+        )
+        self._take_in(status)
+        self.holds.confirm(status.held)
+        self.is_attached = True
+        self.attachments += 1
+
+    def _presented(self) -> list[dict[str, str]]:
+        """What we say that we hold: as much as one body takes, and first of all what is not confirmed."""
+        presented: list[dict[str, str]] = []
+        characters = 0
+        for hold in self.holds.unconfirmed_first():
+            entry = {"kind": "lock", "name": hold.shared.name, "holder": hold.holder, "token": str(hold.token)}
+            characters += len(json.dumps(entry))
+            if characters > _PRESENTED_BYTES_MAX or len(presented) >= wire.HOLDS_MAX:
+                break
+            presented.append(entry)
+        return presented
+
+    def heartbeat(self, stream: str | None, timeout: float) -> None:
+        """Say that we live.
+
+        Raises:
+            ElectorUnavailable, Refused: it did not work.
+        """
+        with self._attaching:
+            acknowledged = list(self._acknowledged)
+            status = self.sidecar.heartbeat(self.client, acknowledged, stream, timeout)
+            self._acknowledged.difference_update(acknowledged)
+            self._take_in(status)
+
+    def _take_in(self, status: SessionStatus) -> None:
+        if not status.incarnation:
+            raise ElectorUnavailable(f"the elector at {self.address.url} is starting", address=self.address.url)
+        self.heard_at = at = now()
+        self.tick_seconds = status.tick_seconds
+        self.holds.lose_reported(status.lost)
+        self._acknowledged.update(report.holder for report in status.lost)
+        self.holds.extend(status.incarnation, status.valid_until, at)
+
+    def detached(self, seen: int) -> None:
+        """The elector does not know us (any more), unless somebody has attached again since `seen` attachments."""
+        if seen == self.attachments:
+            self.is_attached = False
+
+    def _start(self, until: float) -> None:
+        """Start the thread, and let it open the stream: from then on our death would be noticed at once."""
+        with self._attaching:
+            if self._thread is not None:
+                return
+            _process.watch()
+            self.listener = Listener(self)
+            self._thread = threading.Thread(target=self.listener.run, name="metaparticle_sync keeper", daemon=True)
+            self._thread.start()
+        self.listener.settled.wait(min(1.0, max(0.0, until - now())))
+
+    # Holds ----------------------------------------------------------------------------------------------------------
+
+    def confirm(self, hold: Hold, until: float) -> None:
+        """Ask for a hold that is not certain, because the elector changed, or our deadline passed meanwhile."""
+        try:
+            self.attach(until, seen=self.attachments)
+        except (ElectorUnavailable, Refused):
+            self.wake()
+
+    def admit(self, shared: SharedLock, client: str, granted: Granted) -> Hold:
+        """Take in a grant."""
+        self.heard_at = at = now()
+        return self.holds.admit(shared, client, granted, at)
+
+    def release(self, shared: SharedLock) -> None:
+        """Release what this process holds of that lock; what can not be done in a second, the keeper goes on with.
+
+        Raises:
+            LockLost: it was lost before.
+            NotHeld: it is free, or held by another process.
+        """
+        hold = self.holds.drop(shared, now())
+        if hold is None:
+            self._refuse_release(shared)
+            return
+        refusal = self.give_up(shared.path, hold.client, hold.holder, RELEASE_SECONDS)
+        if refusal is None:
+            return
+        if refusal.code != "not_held":
+            raise ElectorRefused(str(refusal), code=refusal.code, status=refusal.status)
+        hold.lost = "the elector did not know it any more when it was released"
+        if refusal.held_by:
+            hold.lost += f"; it is held by {refusal.held_by}"
+        self._tell(hold)
+        raise hold.loss()
+
+    def _refuse_release(self, shared: SharedLock) -> None:
+        lost = shared.take_loss()
+        if lost is not None:
+            raise lost.loss()
+        try:
+            holder = self.sidecar.read_lock(shared.path, _LOOK_SECONDS)
+        except (SyncError, Refused):
+            holder = None
+        if holder is None:
+            raise NotHeld("release unlocked lock")
+        raise NotHeld(f"the lock {shared.name!r} is held by another: {holder.text}", held_by=holder.text)
+
+    def is_locked(self, shared: SharedLock) -> bool:
+        """Whether anybody holds it.
+
+        Raises:
+            ElectorUnavailable, Refused: that could not be found out.
+        """
+        return shared.valid_hold() is not None or self.sidecar.read_lock(shared.path, _LOOK_SECONDS) is not None
+
+    def give_up(self, path: str, client: str, holder: str, seconds: float) -> Refused | None:
+        """Release a hold or a place in the queue: at once if possible, else the keeper goes on trying.
+
+        Says what the elector had against it, if anything.
+        """
+        until = now() + seconds
+        self.farewells.add(path, client, holder)
+        backoff = Backoff()
+        while True:
+            try:
+                self.sidecar.release(path, client, holder, max(_CLOSE_TO_DEADLINE_SECONDS, until - now()))
+            except ElectorUnavailable:
+                pause = backoff.pause_seconds()
+                if now() + pause >= until:
+                    self.wake()
+                    return None
+                self.pause(pause)
+            except Refused as refusal:
+                self.farewells.remove(holder)
+                return refusal
+            else:
+                self.farewells.remove(holder)
+                return None
+
+    def pause(self, seconds: float) -> None:
+        """Wait before another try."""
+        Latch().wait(seconds)
+
+    def wake(self) -> None:
+        """Let the keeper's thread look at once at what there is to do."""
+        if self.listener is not None:
+            self.listener.wake()
+
+    def expire(self) -> None:
+        """Lose what is no longer certain, and let the elector know when it can be reached."""
+        for hold in self.holds.expire(now()):
+            self.farewells.add(hold.shared.path, hold.client, hold.holder)
+
+    def _tell(self, hold: Hold) -> None:
+        _loss.tell(hold.loss(), hold.policy, hold.told)
+
+
+_keepers: dict[str, Keeper] = {}
+_making = threading.RLock()
+
+
+def keeper_of(address: Address) -> Keeper:
+    """The one keeper of this process for that elector."""
+    with _making:
+        keeper = _keepers.get(address.url)
+        if keeper is None:
+            keeper = _keepers[address.url] = Keeper(address)
+        return keeper

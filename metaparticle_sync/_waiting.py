@@ -1,0 +1,194 @@
+"""How long to wait: the argument rules of `threading.Lock.acquire`, and the patience with an elector that is away."""
+
+from __future__ import annotations
+
+import math
+import operator
+import threading
+from collections.abc import Callable
+from time import sleep
+from typing import Any, Final
+
+from metaparticle_sync import wire
+from metaparticle_sync._clock import now
+from metaparticle_sync.errors import ElectorUnavailable
+
+FIRST_CONTACT_SECONDS: Final = 5.0
+"""How long a call waits for an elector of which nothing was heard yet: a sidecar may start later than we do."""
+
+UNAVAILABLE_SECONDS_DEFAULT: Final = 30.0
+
+_TRY_SECONDS: Final = 0.9
+"""How long a call that must not wait may take, from its start; its caller is promised one second."""
+
+_LAST_ANSWER_SECONDS: Final = 0.5
+"""How much later than the caller's deadline the answer to the last request may come."""
+
+_GIVE_UP_SECONDS: Final = 0.95
+"""How much later than the caller's deadline a call may go on giving up its place."""
+
+_INTERRUPTED_SECONDS: Final = 0.5
+"""How long an interrupted call may go on giving up its place."""
+
+_BACKOFF_SECONDS_MIN: Final = 0.02
+_BACKOFF_SECONDS_MAX: Final = 0.5
+_STUMBLES_MAX: Final = 3
+
+
+def seconds_to_wait(blocking: object, timeout: Any) -> float | None:
+    """What the arguments of `acquire` mean: 0 is a single try, None is for ever.
+
+    Raises:
+        ValueError, OverflowError, TypeError: exactly where `threading.Lock` raises them.
+    """
+    seconds = -1 if timeout is None else timeout
+    if not isinstance(seconds, float):
+        seconds = operator.index(seconds)
+    elif math.isnan(seconds):
+        raise ValueError("Invalid value NaN (not a number)")
+    if seconds != -1:
+        if not blocking:
+            raise ValueError("can't specify a timeout for a non-blocking call")
+        if seconds < 0:
+            raise ValueError("timeout value must be a non-negative number")
+        if seconds > threading.TIMEOUT_MAX:
+            raise OverflowError("timeout value is too large")
+        return float(seconds)
+    return None if blocking else 0.0
+
+
+def checked_unavailable_seconds(seconds: Any) -> float:
+    """The setting `unavailable_seconds`, if it is one."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"unavailable_seconds is a number, not {type(seconds).__name__}")
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"unavailable_seconds is {seconds}: it must be a finite number above 0")
+    return float(seconds)
+
+
+class Backoff:
+    """Pauses that double, from 20 ms to half a second."""
+
+    def __init__(self) -> None:
+        self._next = _BACKOFF_SECONDS_MIN
+
+    def pause_seconds(self, most: float = _BACKOFF_SECONDS_MAX) -> float:
+        """How long to wait before the next try."""
+        pause, self._next = self._next, min(self._next * 2, most)
+        return pause
+
+    def reset(self) -> None:
+        """It worked: begin with short pauses again."""
+        self._next = _BACKOFF_SECONDS_MIN
+
+
+class Patience:
+    """The time of one call: its own timeout, and how long it puts up with an elector that does not answer.
+
+    A single try has no patience. An elector of which this process never heard gets 5 s; one that went away later gets
+    `unavailable_seconds` since it was last heard, and no call less than the 5 s.
+    """
+
+    def __init__(self, seconds: float | None, unavailable_seconds: float, heard_at: float | None) -> None:
+        self.started_at = now()
+        self.is_single_try = seconds == 0
+        self.deadline = math.inf if seconds is None else self.started_at + seconds
+        self._unavailable_seconds = unavailable_seconds
+        self._heard_at = heard_at
+        self._was_answered = False
+        self._backoff = Backoff()
+        self._stumbles = 0
+
+    def next_wait(self) -> float:
+        """How long the next request may stay parked."""
+        left = self.deadline - now()
+        return max(0.0, min(left, wire.WAIT_SECONDS_MAX, 0.8 * self._unavailable_seconds))
+
+    def request_until(self, wait_seconds: float) -> float:
+        """Until when the next request, parked for at most `wait_seconds`, must be answered."""
+        if self.is_single_try:
+            return self.started_at + _TRY_SECONDS
+        slack = max(_LAST_ANSWER_SECONDS, 0.2 * self._unavailable_seconds)
+        return min(now() + wait_seconds + slack, self.deadline + _LAST_ANSWER_SECONDS)
+
+    def give_up_seconds(self, *, interrupted: bool) -> float:
+        """How long the call may go on giving up its place."""
+        if interrupted:
+            return _INTERRUPTED_SECONDS
+        return min(1.0, max(0.05, self.deadline + _GIVE_UP_SECONDS - now()))
+
+    def is_over(self) -> bool:
+        """Whether the caller's own time is over."""
+        return now() >= self.deadline
+
+    def answered(self) -> None:
+        """The elector answered what was asked, though not with the lock: somebody else has it."""
+        self._was_answered = True
+        self._heard_at = now()
+        self._backoff.reset()
+        self._stumbles = 0
+
+    def stumbled(self, error: ElectorUnavailable, pause: Callable[[float], object] = sleep) -> bool:
+        """The elector wants something else first. That may happen a few times in a row; then it counts as a failure."""
+        self._stumbles += 1
+        return True if self._stumbles <= _STUMBLES_MAX else self.failed(error, pause)
+
+    def failed(self, error: ElectorUnavailable, pause: Callable[[float], object] = sleep) -> bool:
+        """Nothing was learnt. True, after a pause: try again. False: the time is over, and somebody else has the lock.
+
+        Raises:
+            ElectorUnavailable: the patience is at its end.
+        """
+        left = min(self._limit(), self.deadline) - now()
+        if left > 0 and not self.is_single_try:
+            pause(min(left, self._backoff.pause_seconds()))
+            return True
+        if self._was_answered and self.is_over():
+            return False
+        raise ElectorUnavailable(self._explained(error), address=error.address) from error
+
+    def _limit(self) -> float:
+        first = self.started_at + FIRST_CONTACT_SECONDS
+        return first if self._heard_at is None else max(first, self._heard_at + self._unavailable_seconds)
+
+    def _explained(self, error: ElectorUnavailable) -> str:
+        if self._heard_at is not None:
+            return f"{error} (last heard of {now() - self._heard_at:.1f} s ago)"
+        return (
+            f"{error} (tried for {now() - self.started_at:.1f} s). Start an elector there with the command `elector`, or "
+            "in Kubernetes add the elector sidecar to this pod; another address is named by base_uri= or by the "
+            "environment variable METAPARTICLE_SYNC_URL"
+        )
+
+
+class Latch:
+    """An event that can also be set by a signal handler that interrupted a waiter: no lock is held for a moment."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._closed = threading.Lock()
+        self._closed.acquire()
+
+    def __repr__(self) -> str:
+        return f"<Latch: {'set' if self._is_set else 'unset'}>"
+
+    def set(self) -> None:
+        """Let everybody pass, for ever."""
+        self._is_set = True
+        self._open()
+
+    def is_set(self) -> bool:
+        """Whether `set` was called."""
+        return self._is_set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, or for `timeout` seconds. Says whether it is set."""
+        if not self._is_set and self._closed.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+            self._open()  # For the next waiter.
+        return self._is_set
+
+    def _open(self) -> None:
+        try:
+            self._closed.release()
+        except RuntimeError:
+            pass  # It was open already.

@@ -1,0 +1,10 @@
+"""All directed schedules in one place: importing their modules registers them."""
+
+from __future__ import annotations
+
+from tests.simulation import schedules_clients, schedules_locks, schedules_sessions, schedules_time
+from tests.simulation.schedules import SCHEDULES, run_schedule
+
+MODULES = (schedules_clients, schedules_locks, schedules_sessions, schedules_time)
+
+__all__ = ["MODULES", "SCHEDULES", "run_schedule"]

@@ -1,0 +1,185 @@
+"""Directed schedules about clients: those that vanish, fall silent, come back between two polls, or queue in order."""
+
+from __future__ import annotations
+
+import asyncio
+
+from elector_server.acquisitions import StillWaiting
+from tests.simulation.client import ClientHold, SimulatedClient
+from tests.simulation.schedules import D, lease, schedule, two_pods
+from tests.simulation.world import World
+
+AT_ONCE_SECONDS = 1.0
+
+
+@schedule
+async def a_vanished_waiter_is_dropped(world: World) -> None:
+    """A client asks once, is told to wait, and never comes back for it though it lives: its place is given up."""
+    e0, _, vanished, other = await two_pods(world)
+    first = world.add_client(e0)
+    hold = await world.hold(first, "a")
+    await vanished.run(vanished.open())
+    answer = await vanished.run(vanished.poll("a", vanished.new_holder(), 0.5))
+    assert isinstance(answer, StillWaiting)
+    waiting = other.run(other.acquire("a", 100.0))
+    await world.sleep(5.0)
+    released_at = world.loop.time()
+    await first.run(first.release(hold))
+    assert await waiting is not None
+    assert world.loop.time() - released_at < AT_ONCE_SECONDS, "a waiter that had vanished got the lock"
+
+
+@schedule
+async def a_grant_between_two_polls_is_passed_on(world: World) -> None:
+    """The lock gets free between two polls of a waiter that never comes back: the next one has it soon."""
+    e0, _, vanished, other = await two_pods(world)
+    first = world.add_client(e0)
+    hold = await world.hold(first, "a")
+    await vanished.run(vanished.open())
+    answer = await vanished.run(vanished.poll("a", vanished.new_holder(), 0.5))
+    assert isinstance(answer, StillWaiting)
+    waiting = other.run(other.acquire("a", 100.0))
+    released_at = world.loop.time()
+    await first.run(first.release(hold))
+    assert await waiting is not None
+    assert world.loop.time() - released_at < 3 * AT_ONCE_SECONDS, "a grant that nobody fetched kept the lock"
+
+
+@schedule
+async def a_grant_between_two_polls_is_fetched(world: World) -> None:
+    """The lock gets free between two polls, and the waiter comes back in time: it has kept its place."""
+    e0, _, waiter, other = await two_pods(world)
+    first = world.add_client(e0)
+    hold = await world.hold(first, "a")
+    await waiter.run(waiter.open())
+    holder = waiter.new_holder()
+    assert isinstance(await waiter.run(waiter.poll("a", holder, 0.5)), StillWaiting)
+    waiting = other.run(other.acquire("a", 100.0))
+    await first.run(first.release(hold))
+    await world.sleep(0.5)
+    mine = await waiter.run(waiter.acquire("a", 5.0, holder))
+    assert mine is not None
+    assert mine.holder == holder, "the place in the queue was lost between two polls"
+    await world.sleep(5.0)
+    assert waiter.check("a")
+    await waiter.run(waiter.release(mine))
+    assert await waiting is not None
+
+
+@schedule
+async def a_silent_client_loses_its_locks(world: World) -> None:
+    """A client falls silent, its connection stays open: after its time its lock is given away, and it knows."""
+    e0, _, silent, waiter = await two_pods(world, lease(D, 8.0), lease(D, 8.0))
+    await world.hold(silent, "a")
+    waiting = waiter.run(waiter.acquire("a", 100.0))
+    await world.sleep(5.0)
+    silent.owner.pause()
+    paused_at = world.loop.time()
+    assert await waiting is not None
+    assert world.loop.time() - paused_at < 8.0 / 0.99 + 2 * AT_ONCE_SECONDS
+    silent.owner.resume()
+    assert not silent.check("a")
+
+
+@schedule
+async def a_lock_deleted_by_hand_is_told_at_once(world: World) -> None:
+    """An operator deletes a held lock record: not covered by the promises, but its holder hears of it at once."""
+    _, _, holder, _ = await two_pods(world)
+    hold = await world.hold(holder, "a")
+    await world.sleep(5.0)
+    deleted_at = world.loop.time()
+    holder.drop(hold, "the record is about to be deleted")
+    world.shared.by_hand("delete", "lock", "a")
+    await world.until(lambda: hold.holder in holder.losses_told, D)
+    assert world.loop.time() - deleted_at < AT_ONCE_SECONDS, "the holder was not told"
+
+
+@schedule
+async def a_lock_deleted_by_hand_is_told_by_the_next_list(world: World) -> None:
+    """The same while the watch hangs: the list of each lease shows it."""
+    e0, _, holder, _ = await two_pods(world)
+    hold = await world.hold(holder, "a")
+    await world.sleep(5.0)
+    e0.faults.watch_skip = 1.0
+    holder.drop(hold, "the record is about to be deleted")
+    world.shared.by_hand("delete", "lock", "a")
+    await world.until(lambda: hold.holder in holder.losses_told, 1.5 * D)
+
+
+@schedule
+async def first_come_first_served(world: World) -> None:
+    """Three pods with two waiters each: within a pod and between pods, in the order of their coming."""
+    pods = [world.add_pod(f"e{number}", lease(D)) for number in range(3)]
+    await world.until_ready()
+    first = world.add_client(pods[0])
+    hold = await world.hold(first, "a")
+    waiters = [world.add_client(pod) for _ in range(2) for pod in pods]
+    order: list[SimulatedClient] = []
+    tasks = []
+    for waiter in waiters:
+        tasks.append(waiter.run(_take_turn(waiter, order)))
+        await world.sleep(0.5)
+    await first.run(first.release(hold))
+    await asyncio.wait(tasks)
+    pods_served = [waiter.pod.name for waiter in order]
+    assert pods_served == ["e1", "e2", "e0", "e1", "e2", "e0"] or pods_served[:2] in (["e0", "e1"], ["e1", "e2"])
+    for pod in pods:
+        of_pod = [waiter for waiter in order if waiter.pod is pod]
+        assert of_pod == [waiter for waiter in waiters if waiter.pod is pod], "not first come, first served"
+
+
+async def _take_turn(waiter: SimulatedClient, order: list[SimulatedClient]) -> None:
+    hold = await waiter.acquire("a", 100.0)
+    assert hold is not None
+    order.append(waiter)
+    await asyncio.sleep(0.1)
+    await waiter.release(hold)
+
+
+@schedule
+async def nobody_starves_behind_a_busy_pod(world: World) -> None:
+    """Two programs of one pod pass the lock between them all the time; the waiter of another pod has its turn."""
+    e0, _, one, stranger = await two_pods(world)
+    two = world.add_client(e0)
+    tasks = [client.run(_use_forever(client)) for client in (one, two)]
+    await world.sleep(2.0)
+    began = world.loop.time()
+    await world.hold(stranger, "a", 30.0)
+    assert world.loop.time() - began < 3 * AT_ONCE_SECONDS, "a busy pod kept the lock to itself"
+    for task in tasks:
+        task.cancel()
+
+
+async def _use_forever(client: SimulatedClient) -> None:
+    while True:
+        hold: ClientHold | None = await client.acquire("a", 60.0)
+        if hold is not None:
+            await asyncio.sleep(0.2)
+            await client.release(hold)
+
+
+@schedule
+async def a_try_does_not_wait(world: World) -> None:
+    """A single try of a held lock is refused at once, by the elector of the holder and by another one."""
+    e0, _, holder, stranger = await two_pods(world)
+    neighbour = world.add_client(e0)
+    await world.hold(holder, "a")
+    for client in (stranger, neighbour):
+        began = world.loop.time()
+        assert await client.run(client.acquire("a", 0.0)) is None
+        assert world.loop.time() - began < AT_ONCE_SECONDS
+
+
+@schedule
+async def a_closed_client_frees_everything(world: World) -> None:
+    """A client ends in an orderly way: its locks are free for the next one at once."""
+    _, _, holder, waiter = await two_pods(world)
+    await world.hold(holder, "a")
+    await world.hold(holder, "b")
+    waits = [waiter.run(waiter.acquire(name, 100.0)) for name in ("a", "b")]
+    await world.sleep(2.0)
+    closed_at = world.loop.time()
+    await holder.run(holder.close())
+    for wait in waits:
+        assert await wait is not None
+    assert world.loop.time() - closed_at < AT_ONCE_SECONDS
