@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 EXIT_TAKEN: Final = 1
 EXIT_SETTING: Final = 2
 
-# What gunicorn's master leaves with when its worker could not start; a wrong setting is the second.
-_STATUS_OF_BOOT_FAILURE: Final = {3: EXIT_TAKEN, 4: EXIT_SETTING}
-
 log = logging.getLogger("elector")
 
 
@@ -69,11 +66,7 @@ def _serve(settings: Settings, sockets: list[socket.socket]) -> NoReturn:
 
     configure(settings.log_format)
     _raise_open_files()
-    application = ElectorApplication(settings, sockets)
-    try:
-        application.run()
-    except SystemExit as leaving:
-        sys.exit(_STATUS_OF_BOOT_FAILURE.get(leaving.code, leaving.code) if isinstance(leaving.code, int) else 1)
+    ElectorApplication(settings, sockets).run()
     sys.exit(0)
 
 

@@ -47,6 +47,9 @@ class Departure(Protocol):
     async def wait(self) -> None:
         """Return when the client's connection is gone."""
 
+    def is_gone(self) -> bool:
+        """Whether it is gone by now."""
+
 
 @dataclass(frozen=True, slots=True)
 class Granted:
@@ -133,29 +136,30 @@ class Acquisitions:
         self, lock: NamedLock, waiter: Waiter, seconds: float, departure: Departure | None
     ) -> Granted | StillWaiting:
         try:
+            if await _is_done_soon(waiter.listener()):
+                return self._granted(waiter.listener().result().hold)
             grant = await self._await_grant(waiter, seconds, departure)
-        except (TimeoutError, Departed):
+        except TimeoutError:
             if lock.hold is not None and lock.hold.holder == waiter.holder:
                 return self._granted_before(lock.hold, waiter.client)  # It came in the last moment.
-            if waiter.queues:
-                self._keep_place_for_a_moment(lock, waiter)
-                return StillWaiting(lock.name, waiter.holder)
-            self._core.give_up(lock.name, waiter.client, waiter.holder)
-            raise StoreDown("no answer in time") from None
+            if not waiter.queues:
+                self._core.give_up(lock.name, waiter.client, waiter.holder)
+                raise StoreDown("no answer in time") from None
+            return self._keep_place_for_a_moment(lock, waiter)
+        except Departed:
+            return self._keep_place_for_a_moment(lock, waiter)
         except asyncio.CancelledError:
             self._keep_place_for_a_moment(lock, waiter)
             raise
         except Problem:
             waiter.client.waiting.pop(waiter.holder, None)
             raise
+        if departure is not None and departure.is_gone():
+            lock.pass_on_unless_reclaimed(grant.hold)
         return self._granted(grant.hold)
 
     async def _await_grant(self, waiter: Waiter, seconds: float, departure: Departure | None) -> Grant:
-        future = waiter.future
-        if future is None:
-            raise RuntimeError("a waiter without a listener")
-        if await _is_done_soon(future):
-            return future.result()
+        future = waiter.listener()
         if departure is None:
             async with self._core.clock.timeout(seconds):
                 return await future
@@ -179,9 +183,10 @@ class Acquisitions:
             leaving.remove_done_callback(depart)
             leaving.cancel()
 
-    def _keep_place_for_a_moment(self, lock: NamedLock, waiter: Waiter) -> None:
+    def _keep_place_for_a_moment(self, lock: NamedLock, waiter: Waiter) -> StillWaiting:
         waiter.stop_listening()
         self._core.background.start(self._leave_unless_back(lock, waiter, waiter.generation))
+        return StillWaiting(lock.name, waiter.holder)
 
     async def _leave_unless_back(self, lock: NamedLock, waiter: Waiter, generation: int) -> None:
         await self._core.clock.sleep(GAP_SECONDS)

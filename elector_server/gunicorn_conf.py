@@ -41,6 +41,8 @@ MASTER_PATIENCE_SECONDS: Final = 2
 
 _PREDECESSOR_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.05
+# A worker that could not start says so to its master in gunicorn's numbers, the master to the world in ours.
+_STATUS_OF_BOOT_FAILURE: Final = {Arbiter.WORKER_BOOT_ERROR: 1, Arbiter.APP_LOAD_ERROR: 2}
 _SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - gunicorn makes an unlinked file in it
 
 
@@ -113,7 +115,7 @@ class OneWorkerArbiter(Arbiter):  # type: ignore[misc]
     def halt(self, reason: str | None = None, exit_status: int = 0) -> NoReturn:  # noqa: ARG002 - gunicorn's
         """Stop the worker and leave. Whoever failed has said why."""
         self.stop()
-        sys.exit(exit_status)
+        sys.exit(_STATUS_OF_BOOT_FAILURE.get(exit_status, exit_status))
 
 
 def _gunicorn_settings() -> dict[str, Any]:

@@ -11,9 +11,12 @@ import sys
 from datetime import UTC, datetime
 from typing import Final
 
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger as GunicornLogger  # type: ignore[import-untyped]
 
 LOGGER: Final = "elector"
+
+_BOOT_FAILURES: Final = (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR)
 
 
 class TextFormatter(logging.Formatter):
@@ -69,3 +72,8 @@ class ServerLog(GunicornLogger):  # type: ignore[misc]
         self.error_log.handlers = logging.getLogger(LOGGER).handlers
         self.error_log.setLevel(self.loglevel)
         self.access_log.handlers = []
+
+    def error(self, msg: str, *args: object, **kwargs: object) -> None:
+        """Not that a worker could not start: it has said why itself."""
+        if not (msg.startswith("Worker (pid") and args[-1] in _BOOT_FAILURES):
+            super().error(msg, *args, **kwargs)

@@ -388,10 +388,13 @@ class NamedLock:
         grant = Grant(hold)
         heard = [listener.give(grant) for listener in (waiter, presented) if listener is not None]
         if not any(heard):
-            self._core.background.start(self._pass_on_unless_reclaimed(hold))
+            self.pass_on_unless_reclaimed(hold)
 
-    async def _pass_on_unless_reclaimed(self, hold: LocalHold) -> None:
-        """A grant to a waiter between two polls: it has a moment to come back for it."""
+    def pass_on_unless_reclaimed(self, hold: LocalHold) -> None:
+        """Nobody heard of this grant: its client has a moment to come back for it."""
+        self._core.background.start(self._pass_on(hold))
+
+    async def _pass_on(self, hold: LocalHold) -> None:
         await self._core.clock.sleep(RECLAIM_SECONDS)
         if not hold.reclaimed and self.hold is hold:
             self._core.give_up(hold.name, hold.client, hold.holder)

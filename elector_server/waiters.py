@@ -78,6 +78,12 @@ class Waiter:
         self.future = asyncio.get_running_loop().create_future()
         return self.future
 
+    def listener(self) -> asyncio.Future[Grant]:
+        """The future of the poll that is under way."""
+        if self.future is None:
+            raise RuntimeError("a waiter to which nobody listens")
+        return self.future
+
     def stop_listening(self) -> None:
         """The poll is over; the waiter keeps its place for a moment."""
         self.future = None

@@ -33,6 +33,11 @@ KEEP_ALIVE_SECONDS: Final = 75
 """Longer than any client's pause between two heartbeats."""
 
 ANSWERS_SECONDS: Final = 0.4
+"""From the signal: how long the answers under way may take; what waits has been told by then."""
+
+LINGER_SECONDS: Final = 0.4
+"""After that: how long connections whose peer reads nothing may take to close."""
+
 STOP_SECONDS: Final = 1.8
 """From the signal to the process's end, whatever hangs. It may end at any instant, as in a crash."""
 
@@ -55,7 +60,7 @@ class ElectorWorker(UvicornWorker):  # type: ignore[misc]
         "server_header": False,
         "headers": [("server", f"metaparticle-elector/{wire.VERSION}")],
         "timeout_keep_alive": KEEP_ALIVE_SECONDS,
-        "timeout_graceful_shutdown": ANSWERS_SECONDS,
+        "timeout_graceful_shutdown": ANSWERS_SECONDS + LINGER_SECONDS,
     }
 
     def init_process(self) -> None:
@@ -99,6 +104,12 @@ class StoppingServer(Server):
     def _stop_waiting(self) -> None:
         log.info("stopping: waiting requests and streams end now")
         self._begin_stop()
+        self._loop.call_later(ANSWERS_SECONDS, self._cut_off)
+
+    def _cut_off(self) -> None:
+        """End the requests that are still not over: `Front` answers them with 503."""
+        for task in list(self.server_state.tasks):
+            task.cancel()
 
 
 def die_with_master(master: int) -> None:

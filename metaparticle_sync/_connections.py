@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _IDLE_MAX = 1000
 """How many unused connections are kept. One is in use for each thread that waits for a lock."""
 
+_DRAINED_BYTES = 65536
+
 _alive: weakref.WeakSet[Connection] = weakref.WeakSet()
 _creating = threading.RLock()
 """Held while a socket is made but not yet known to its `Connection`, and by whoever forks."""
@@ -83,6 +85,20 @@ class Connection:
         try:
             self.socket.settimeout(0.0)
             self.socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass
+        return True
+
+    def has_ended(self) -> bool:
+        """Whether the peer ended this connection; what it sent before is thrown away."""
+        if self.socket is None:
+            return True
+        try:
+            self.socket.settimeout(0.0)
+            while self.socket.recv(_DRAINED_BYTES):
+                pass
         except BlockingIOError:
             return False
         except OSError:

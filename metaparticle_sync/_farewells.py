@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from metaparticle_sync._answers import Refused
 from metaparticle_sync.errors import ElectorUnavailable
 
 if TYPE_CHECKING:
     from metaparticle_sync._sidecar import Sidecar
-
-_TRY_SECONDS: Final = 1.0
 
 
 class Farewell(NamedTuple):
@@ -38,7 +36,7 @@ class Farewells:
         """The elector knows."""
         self._left.pop(holder, None)
 
-    def say_next(self, sidecar: Sidecar) -> None:
+    def say_next(self, sidecar: Sidecar, timeout: float) -> None:
         """Say one of them.
 
         Raises:
@@ -48,7 +46,7 @@ class Farewells:
         if farewell is None:
             return
         try:
-            sidecar.release(farewell.path, farewell.client, farewell.holder, _TRY_SECONDS)
+            sidecar.release(farewell.path, farewell.client, farewell.holder, timeout)
         except Refused:
             pass  # It was not ours any more.
         except ElectorUnavailable:

@@ -156,6 +156,13 @@ class Holds:
             self.lose(before, "the lock was granted anew meanwhile")
         return True
 
+    def discard(self, holder: str) -> None:
+        """An acquisition was interrupted: whatever it got, nobody believes in it, and nobody is told."""
+        with self._mutex:
+            hold = self._holds.pop(holder, None)
+            if hold is not None and hold.shared.hold is hold:
+                hold.shared.hold = None
+
     def drop(self, shared: SharedLock, at: float) -> Hold | None:
         """Stop believing in the hold of that lock, to release it. None if there is none that is valid."""
         with self._mutex:

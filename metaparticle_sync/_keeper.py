@@ -13,10 +13,10 @@ All calls that open or keep the session go one at a time, so that the elector he
 from __future__ import annotations
 
 import json
-import os
-import socket
-import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import sleep
 from typing import TYPE_CHECKING, Final
 
 from metaparticle_sync import _loss, _process, wire
@@ -26,7 +26,7 @@ from metaparticle_sync._clock import now
 from metaparticle_sync._farewells import Farewells
 from metaparticle_sync._holds import Hold, Holds, SharedLock
 from metaparticle_sync._listener import Listener
-from metaparticle_sync._waiting import Backoff, Latch
+from metaparticle_sync._waiting import Backoff
 from metaparticle_sync.errors import ElectorRefused, ElectorUnavailable, NotHeld, SyncError
 
 if TYPE_CHECKING:
@@ -41,7 +41,10 @@ _LOOK_SECONDS: Final = 0.9
 _EXIT_SECONDS: Final = 0.5
 """For the last word at the end of the process."""
 
-_CLOSE_TO_DEADLINE_SECONDS: Final = 0.05
+_SETTLE_SECONDS: Final = 1.0
+"""How long the first acquire waits until the stream stands."""
+
+_REQUEST_SECONDS_MIN: Final = 0.05
 _PRESENTED_BYTES_MAX: Final = wire.BODY_BYTES_MAX // 2
 
 
@@ -55,8 +58,7 @@ class Keeper:
 
     def _begin(self) -> None:
         self._sidecar: Sidecar | None = None
-        self._attaching = threading.RLock()  # A signal handler may come in the midst of it, in the same thread.
-        self._thread: threading.Thread | None = None
+        self._session_mutex = threading.RLock()  # A signal handler may come in the midst of it, in the same thread.
         self.client = wire.new_id()
         self.heard_at: float | None = None
         self.is_attached = False
@@ -65,6 +67,7 @@ class Keeper:
         self.farewells = Farewells()
         self.listener: Listener | None = None
         self._acknowledged: set[str] = set()
+        self.is_closed = False
 
     def after_fork_in_child(self) -> None:
         """Hold nothing and know nobody: the child is another client, if it ever becomes one."""
@@ -74,6 +77,7 @@ class Keeper:
     def close(self) -> None:
         """At the end of the process: believe nothing any more, then say so."""
         self.holds.forget_all()
+        self.is_closed = True
         if self.is_attached:
             self.is_attached = False
             try:
@@ -98,26 +102,26 @@ class Keeper:
         Raises:
             ElectorUnavailable, Refused: it did not work.
         """
-        if not self._attaching.acquire(timeout=max(0.0, until - now())):
-            raise ElectorUnavailable(f"the elector at {self.address.url} does not answer", address=self.address.url)
-        try:
+        with self._one_at_a_time(until):
             if self.is_attached and seen != self.attachments:
                 return
             self._open_session(until)
-        finally:
-            self._attaching.release()
-        if self._thread is None:
-            self._start(until)
+            is_first = self.listener is None
+            listener = self._started_listener()
+        if is_first:
+            # From the moment it names its stream our death would be noticed at once.
+            listener.settled.wait(min(_SETTLE_SECONDS, max(0.0, until - now())))
+        else:
+            listener.wake()
 
     def _open_session(self, until: float) -> None:
         presented = self._presented()
         stream = self.listener.address if self.listener is not None else None
-        status = self.sidecar.open_session(
-            self.client, _process.description(), presented, stream, max(_CLOSE_TO_DEADLINE_SECONDS, until - now())
-        )
+        status = self.sidecar.open_session(self.client, _process.description(), presented, stream, _left(until))
         self._take_in(status)
         self.holds.confirm(status.held)
         self.is_attached = True
+        self.is_closed = False
         self.attachments += 1
 
     def _presented(self) -> list[dict[str, str]]:
@@ -132,17 +136,26 @@ class Keeper:
             presented.append(entry)
         return presented
 
-    def heartbeat(self, stream: str | None, timeout: float) -> None:
+    def heartbeat(self, stream: str | None, until: float) -> None:
         """Say that we live.
 
         Raises:
             ElectorUnavailable, Refused: it did not work.
         """
-        with self._attaching:
+        with self._one_at_a_time(until):
             acknowledged = list(self._acknowledged)
-            status = self.sidecar.heartbeat(self.client, acknowledged, stream, timeout)
+            status = self.sidecar.heartbeat(self.client, acknowledged, stream, _left(until))
             self._acknowledged.difference_update(acknowledged)
             self._take_in(status)
+
+    @contextmanager
+    def _one_at_a_time(self, until: float) -> Iterator[None]:
+        if not self._session_mutex.acquire(timeout=max(0.0, until - now())):
+            raise ElectorUnavailable(f"the elector at {self.address.url} does not answer", address=self.address.url)
+        try:
+            yield
+        finally:
+            self._session_mutex.release()
 
     def _take_in(self, status: SessionStatus) -> None:
         if not status.incarnation:
@@ -158,16 +171,12 @@ class Keeper:
         if seen == self.attachments:
             self.is_attached = False
 
-    def _start(self, until: float) -> None:
-        """Start the thread, and let it open the stream: from then on our death would be noticed at once."""
-        with self._attaching:
-            if self._thread is not None:
-                return
-            _process.watch()
-            self.listener = Listener(self)
-            self._thread = threading.Thread(target=self.listener.run, name="metaparticle_sync keeper", daemon=True)
-            self._thread.start()
-        self.listener.settled.wait(min(1.0, max(0.0, until - now())))
+    def _started_listener(self) -> Listener:
+        if self.listener is None:
+            listener = Listener(self)
+            threading.Thread(target=listener.run, name="metaparticle_sync keeper", daemon=True).start()
+            self.listener = listener
+        return self.listener
 
     # Holds ----------------------------------------------------------------------------------------------------------
 
@@ -235,23 +244,19 @@ class Keeper:
         backoff = Backoff()
         while True:
             try:
-                self.sidecar.release(path, client, holder, max(_CLOSE_TO_DEADLINE_SECONDS, until - now()))
+                self.sidecar.release(path, client, holder, _left(until))
             except ElectorUnavailable:
                 pause = backoff.pause_seconds()
                 if now() + pause >= until:
                     self.wake()
                     return None
-                self.pause(pause)
+                sleep(pause)
             except Refused as refusal:
                 self.farewells.remove(holder)
                 return refusal
             else:
                 self.farewells.remove(holder)
                 return None
-
-    def pause(self, seconds: float) -> None:
-        """Wait before another try."""
-        Latch().wait(seconds)
 
     def wake(self) -> None:
         """Let the keeper's thread look at once at what there is to do."""
@@ -267,14 +272,19 @@ class Keeper:
         _loss.tell(hold.loss(), hold.policy, hold.told)
 
 
+def _left(until: float) -> float:
+    return max(_REQUEST_SECONDS_MIN, until - now())
+
+
 _keepers: dict[str, Keeper] = {}
-_making = threading.RLock()
 
 
 def keeper_of(address: Address) -> Keeper:
     """The one keeper of this process for that elector."""
-    with _making:
-        keeper = _keepers.get(address.url)
-        if keeper is None:
-            keeper = _keepers[address.url] = Keeper(address)
-        return keeper
+    keeper = _keepers.get(address.url)
+    if keeper is None:
+        fresh = Keeper(address)
+        keeper = _keepers.setdefault(address.url, fresh)
+        if keeper is fresh:
+            _process.watch(keeper)
+    return keeper

@@ -62,11 +62,14 @@ class Stream:
         *lines, self._text = (self._text + data).split(b"\n")
         return [_event(line) for line in lines if line.strip()]
 
-    def close(self) -> None:
-        """Close it. The elector may take this for our death."""
+    def close_if_ended(self) -> bool:
+        """Close it if the elector has ended it, which is the only safe moment. Says whether it did."""
+        if self._connection is not None and not self._connection.has_ended():
+            return False
         if self._connection is not None:
             self._connection.close()
         self._raw.close()
+        return True
 
     def _is_buffered(self) -> bool:
         """Whether an event was received already together with the one before it."""

@@ -30,6 +30,9 @@ _GIVE_UP_SECONDS: Final = 0.95
 _INTERRUPTED_SECONDS: Final = 0.5
 """How long an interrupted call may go on giving up its place."""
 
+_WAIT_SECONDS_MIN: Final = 0.001
+"""0 would not wait its turn, but be a single try."""
+
 _BACKOFF_SECONDS_MIN: Final = 0.02
 _BACKOFF_SECONDS_MAX: Final = 0.5
 _STUMBLES_MAX: Final = 3
@@ -102,7 +105,9 @@ class Patience:
     def next_wait(self) -> float:
         """How long the next request may stay parked."""
         left = self.deadline - now()
-        return max(0.0, min(left, wire.WAIT_SECONDS_MAX, 0.8 * self._unavailable_seconds))
+        if self.is_single_try:
+            return 0.0
+        return max(_WAIT_SECONDS_MIN, min(left, wire.WAIT_SECONDS_MAX, 0.8 * self._unavailable_seconds))
 
     def request_until(self, wait_seconds: float) -> float:
         """Until when the next request, parked for at most `wait_seconds`, must be answered."""
@@ -110,6 +115,10 @@ class Patience:
             return self.started_at + _TRY_SECONDS
         slack = max(_LAST_ANSWER_SECONDS, 0.2 * self._unavailable_seconds)
         return min(now() + wait_seconds + slack, self.deadline + _LAST_ANSWER_SECONDS)
+
+    def attach_until(self) -> float:
+        """Until when the opening of a session must be answered: sooner than a request that may stay parked."""
+        return min(self.request_until(0.0), max(self._limit(), now() + _LAST_ANSWER_SECONDS))
 
     def give_up_seconds(self, *, interrupted: bool) -> float:
         """How long the call may go on giving up its place."""

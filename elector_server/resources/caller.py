@@ -41,6 +41,16 @@ class Caller:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
+    def is_gone(self) -> bool:
+        """Whether the caller's connection is gone by now; one step of `wait` tells."""
+        waiting = self.wait()
+        try:
+            waiting.send(None)
+        except StopIteration:
+            return True
+        waiting.close()
+        return False
+
 
 async def read_body(receive: Receive) -> bytes:
     """The whole body, whatever the headers say of its length.

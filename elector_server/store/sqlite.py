@@ -165,8 +165,10 @@ class SqliteStore:
         try:
             # The last process to leave copies the log into the file, which waits for the disk.
             await asyncio.get_running_loop().run_in_executor(self._thread, self._close_connections)
-        finally:
+        except BaseException:
             self._thread.shutdown(wait=False)
+            raise
+        self._thread.shutdown()
 
     # --- one record ---------------------------------------------------------------------------------------------
 

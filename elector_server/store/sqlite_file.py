@@ -167,9 +167,11 @@ def _make_private(path: Path) -> None:
 
 
 def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
-    application = _pragma(connection, "application_id")
-    schema = _pragma(connection, "user_version")
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    # One moment for the three: another process may be making the file just now.
+    with transaction(connection, "BEGIN"):
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        application = _pragma(connection, "application_id")
+        schema = _pragma(connection, "user_version")
     if application != APPLICATION_ID and (application or schema or tables):
         raise _not_ours(path, "is a SQLite database of another program")
     if schema > SCHEMA_VERSION:

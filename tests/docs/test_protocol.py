@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from elector_server.resources.rendering import LOCK_FREE
 from metaparticle_sync import wire
 from tests.docs.calls import Call, begin, calls
@@ -12,9 +14,17 @@ from tests.processes.running import wait_until
 
 
 def test_each_call_is_answered_as_documented(elector: DocumentedElector):
+    run_console(PROTOCOL, elector)
+
+
+def run_console(page: Path, elector: DocumentedElector) -> None:
+    """Make all calls of a page, in their order, and compare the answers with those that it shows."""
     likeness = Likeness()
-    for block in blocks(PROTOCOL, "console"):
-        _run(calls(block), elector, likeness)
+    for block in blocks(page, "console"):
+        try:
+            _run(calls(block), elector, likeness)
+        except AssertionError as error:
+            raise AssertionError(f"{block.place}: {error}") from error
 
 
 def _run(block: list[Call], elector: DocumentedElector, likeness: Likeness) -> None:
@@ -32,15 +42,11 @@ def _run(block: list[Call], elector: DocumentedElector, likeness: Likeness) -> N
 
 
 def _check(call: Call, real, elector: DocumentedElector, likeness: Likeness) -> None:
-    place = f"{PROTOCOL.name}:{call.line}"
-    assert real.status_line == call.answer.status_line, f"{place}: {real}"
+    assert real.status_line == call.answer.status_line, f"line {call.line}: {real}"
     if call.answer.status_line:
-        assert real.content_type == call.answer.content_type, f"{place}: {real}"
-    try:
-        for documented, line in _bodies(call, real.body):
-            likeness.check(documented, elector.documented(line))
-    except AssertionError as error:
-        raise AssertionError(f"{place}: {error}") from error
+        assert real.content_type == call.answer.content_type, f"line {call.line}: {real}"
+    for documented, line in _bodies(call, real.body):
+        likeness.check(documented, elector.documented(line))
 
 
 def _bodies(call: Call, real: str) -> list[tuple[str, str]]:

@@ -62,6 +62,7 @@ def test_a_signal_ends_what_waits_and_the_processes(tmp_path: Path, store: str, 
         assert not worker.is_running()
         for connection in (*parked, *idle, *silent, half, stream):
             connection.close()
+        assert "WARNING" not in elector.log
         assert "ERROR" not in elector.log
         assert "Traceback" not in elector.log
 

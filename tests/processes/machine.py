@@ -31,11 +31,14 @@ class Machine:
         self._electors.append(elector)
         return elector.start()
 
-    def worker(self, elector: ElectorProcess | str, *, tells: bool = False) -> WorkerProcess:
+    def worker(
+        self, elector: ElectorProcess | str, *, tells: bool = False, unavailable_seconds: float = 30.0
+    ) -> WorkerProcess:
         """An application process. With `tells` it writes a loss down instead of ending by it."""
         url = elector if isinstance(elector, str) else elector.url
         output = self._output("worker")
-        worker = WorkerProcess(output.with_suffix(".history"), output, url, tells=tells)
+        options = ["--tell"] * tells + ["--unavailable-seconds", str(unavailable_seconds)]
+        worker = WorkerProcess(output.with_suffix(".history"), output, url, options)
         self._ends.append(worker)
         return worker
 

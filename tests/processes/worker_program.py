@@ -1,14 +1,13 @@
-"""An application process that a test steers: `python -m tests.processes.worker_program <history file> [--tell]`.
+"""An application process that a test steers: `python -m tests.processes.worker_program <history file>`.
 
 It reads one JSON object a line from its standard input and does what it says, one after the other, in its main thread.
-A second thread asks every few milliseconds whether this process holds, and writes down each belief. With `--tell`, a
-loss is written down; else the library's own way is taken, which ends the process.
-
-At the end of its input it leaves as any program does.
+A second thread asks every few milliseconds whether this process holds, and writes down each belief. At the end of its
+input it leaves as any program does.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import random
@@ -19,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from metaparticle_sync import Lock
+from metaparticle_sync import Lock, LockLost
 from tests.processes.history import HistoryWriter, now_ns
 
 ASK_SECONDS = 0.004
@@ -28,12 +27,13 @@ ASK_SECONDS = 0.004
 class Worker:
     """Its methods are the commands."""
 
-    def __init__(self, history: HistoryWriter, *, tells: bool) -> None:
+    def __init__(self, history: HistoryWriter, arguments: argparse.Namespace) -> None:
         self._history = history
-        self._tells = tells
+        self._arguments = arguments
         self._locks: dict[str, Lock] = {}
         self._tokens: dict[str, int] = {}
         self._calls = 0
+        self._stopped = threading.Event()
 
     # Commands -------------------------------------------------------------------------------------------------------
 
@@ -55,12 +55,20 @@ class Worker:
         threading.Thread(target=self._have_a_turn, args=(name, number), daemon=True).start()
 
     def contend(self, name: str, turns: int, timeouts: list[float]) -> None:
-        """Acquire with short timeouts, and release at once, again and again."""
+        """Acquire with timeouts between these two, and release at once, again and again."""
         for _ in range(turns):
             if self.acquire(name, timeout=random.uniform(*timeouts)):
                 self._believe(name)
                 self.release(name)
         self._history.write("done", name=name)
+
+    def toil(self, name: str) -> None:
+        """Acquire, work for a moment, release, in a thread of its own, until told to stop."""
+        threading.Thread(target=self._toil, args=(name,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Toil no more."""
+        self._stopped.set()
 
     def fork(self, name: str, leave: str) -> None:
         """Fork while holding. `leave` is how the child ends: "exit", "abrupt", or "stay" (until it is killed)."""
@@ -73,16 +81,24 @@ class Worker:
 
     # Parts ----------------------------------------------------------------------------------------------------------
 
+    def _toil(self, name: str) -> None:
+        while not self._stopped.is_set():
+            if self.acquire(name, timeout=1.0):
+                self._stopped.wait(random.uniform(0.0, 0.02))
+                self.release(name)
+        self._history.write("done", name=name)
+
     def _lock(self, name: str) -> Lock:
         if name not in self._locks:
-            self._locks[name] = Lock(name, on_lost=self._told(name)) if self._tells else Lock(name)
+            self._locks[name] = Lock(
+                name,
+                on_lost=self._told if self._arguments.tell else None,
+                unavailable_seconds=self._arguments.unavailable_seconds,
+            )
         return self._locks[name]
 
-    def _told(self, name: str) -> Callable[..., None]:
-        def told(*details: object) -> None:
-            self._history.write("told", name=name, token=self._tokens.get(name, 0), text=str(details))
-
-        return told
+    def _told(self, loss: LockLost) -> None:
+        self._history.write("told", name=loss.name, token=loss.token, text=loss.reason)
 
     def _call(self, what: str, name: str, function: Callable[[], Any], number: int = 0) -> bool:
         """Call and write down how it ended. Only an acquisition that got the lock is true."""
@@ -152,7 +168,12 @@ class Worker:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # It may have been inherited as ignored.
-    worker = Worker(HistoryWriter(Path(sys.argv[1])), tells="--tell" in sys.argv)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("history", type=Path)
+    parser.add_argument("--tell", action="store_true", help="write a loss down instead of ending by it")
+    parser.add_argument("--unavailable-seconds", type=float, default=30.0)
+    arguments = parser.parse_args()
+    worker = Worker(HistoryWriter(arguments.history), arguments)
     threading.Thread(target=worker.keep_asking, daemon=True).start()
     for line in sys.stdin:
         command = json.loads(line)

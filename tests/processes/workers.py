@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ from tests.processes.running import KnownProcess, Process, wait_until
 class WorkerProcess:
     """One running `worker_program`."""
 
-    def __init__(self, history: Path, output: Path, url: str, *, tells: bool) -> None:
+    def __init__(self, history: Path, output: Path, url: str, options: Sequence[str]) -> None:
         self.history = HistoryReader(history)
         self.output = output
-        arguments = ["-m", "tests.processes.worker_program", str(history), *["--tell"] * tells]
+        arguments = ["-m", "tests.processes.worker_program", str(history), *options]
         self._process = Process(arguments, output, {"METAPARTICLE_SYNC_URL": url})
         self._children: list[KnownProcess] = []
 

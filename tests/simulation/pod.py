@@ -31,6 +31,9 @@ class Departure:
     async def wait(self) -> None:
         await self._gone.wait()
 
+    def is_gone(self) -> bool:
+        return self._gone.is_set()
+
     def note(self) -> None:
         """The connection is gone."""
         self._gone.set()

@@ -85,6 +85,12 @@ async def until_renewed(world: World, session_id: str, times: int = 1) -> float:
     return commits_of(world, "session", session_id)[-1].at
 
 
+def queue_of(world: World, name: str) -> list[str]:
+    """The holder ids that wait in a lock's record."""
+    record = world.shared.record("lock", name)
+    return [ticket["holder"] for ticket in record.spec.get("queue", ())] if record is not None else []
+
+
 def renewal_of(session_id: str) -> Callable[[Operation], bool]:
     """Whether an operation is a renewal of that session."""
 

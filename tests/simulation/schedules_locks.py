@@ -8,6 +8,7 @@ from tests.simulation.schedules import (
     commits_of,
     elector_of,
     lease,
+    queue_of,
     schedule,
     session_of,
     store_of,
@@ -79,7 +80,7 @@ async def a_hand_off_to_a_ticket_that_a_restart_forgot(world: World) -> None:
     e0, e1, forgotten, holder = await two_pods(world, lease(D, 15.0), lease(D, 15.0))
     hold = await world.hold(holder, "a")
     forgotten.run(forgotten.acquire("a", 100.0))
-    await world.until(lambda: _queue(world, "a"), 5.0)
+    await world.until(lambda: queue_of(world, "a"), 5.0)
     forgotten.silent_death = True
     forgotten.crash()
     elector_of(e0).crash()
@@ -158,21 +159,21 @@ async def a_waiter_leaves_while_a_write_names_it(world: World) -> None:
     second = world.add_client(e0)
     hold = await world.hold(holder, "a")
     waiting = other.run(other.acquire("a", 100.0))
-    await world.until(lambda: _queue(world, "a"), 5.0)
+    await world.until(lambda: queue_of(world, "a"), 5.0)
     dead = second.new_holder()
     leaving = second.run(second.acquire("a", 2.0, dead))
     await world.sleep(1.0)
     release = store_of(e0).plan("replace", "lock", "a", hold_answer=True)
     await holder.run(holder.release(hold))
     await release.applied.wait()
-    assert dead in _queue(world, "a"), "the schedule is pointless: the second waiter was not queued"
+    assert dead in queue_of(world, "a"), "the schedule is pointless: the second waiter was not queued"
     assert await leaving is None
     await world.sleep(0.5)
     release.answer()
     taken = await waiting
     assert taken is not None
     await world.sleep(1.5)
-    assert dead not in _queue(world, "a"), "a dead name stands in the queue"
+    assert dead not in queue_of(world, "a"), "a dead name stands in the queue"
     await other.run(other.release(taken))
     await world.hold(holder, "a", AT_ONCE_SECONDS)
     assert dead not in {t.holder for t in tenures(world.shared.commits)["a"]}, "a dead name got the lock"
@@ -243,7 +244,7 @@ async def hand_off_to_a_client_that_has_just_left(world: World) -> None:
     e0, e1, leaver, holder = await two_pods(world)
     hold = await world.hold(holder, "a")
     leaver.run(leaver.acquire("a", 100.0))
-    await world.until(lambda: _queue(world, "a"), 5.0)
+    await world.until(lambda: queue_of(world, "a"), 5.0)
     hand_off = store_of(e1).plan("replace", "lock", "a", hold_request=True)
     await holder.run(holder.release(hold))
     await hand_off.sent.wait()
@@ -261,7 +262,7 @@ async def a_clean_release_reaches_the_next_at_once(world: World) -> None:
     e0, e1, holder, waiter = await two_pods(world)
     hold = await world.hold(holder, "a")
     waiting = waiter.run(waiter.acquire("a", 100.0))
-    await world.until(lambda: _queue(world, "a"), 5.0)
+    await world.until(lambda: queue_of(world, "a"), 5.0)
     writes = len(world.shared.commits)
     released_at = world.loop.time()
     await holder.run(holder.release(hold))
@@ -330,7 +331,7 @@ async def a_deleted_lock_s_token_is_never_given_again(world: World) -> None:
         await second.run(second.release(await world.hold(second, "a")))
     hold = await world.hold(first, "a")
     waiting = second.run(second.acquire("a", 100.0))
-    await world.until(lambda: _queue(world, "a"), 5.0)
+    await world.until(lambda: queue_of(world, "a"), 5.0)
     await first.run(first.release(hold))
     handed = await waiting
     assert handed is not None
@@ -361,9 +362,9 @@ async def a_dead_ticket_is_skipped(world: World) -> None:
     last = world.add_client(e2)
     hold = await world.hold(holder, "a")
     dead.run(dead.acquire("a", 200.0))
-    await world.until(lambda: len(_queue(world, "a")) == 1, 5.0)
+    await world.until(lambda: len(queue_of(world, "a")) == 1, 5.0)
     waiting = last.run(last.acquire("a", 200.0))
-    await world.until(lambda: len(_queue(world, "a")) == 2, 5.0)
+    await world.until(lambda: len(queue_of(world, "a")) == 2, 5.0)
     dead.silent_death = True
     dead.crash()
     elector_of(e1).crash()
@@ -372,9 +373,3 @@ async def a_dead_ticket_is_skipped(world: World) -> None:
     await holder.run(holder.release(hold))
     assert await waiting is not None
     assert world.loop.time() - began < 1.01 * D + 0.5 + D / 5 + 2.0, "a dead ticket cost more than one lease"
-
-
-def _queue(world: World, name: str) -> list[str]:
-    """The holder ids that wait in a lock's record."""
-    record = world.shared.record("lock", name)
-    return [ticket["holder"] for ticket in record.spec.get("queue", ())] if record is not None else []

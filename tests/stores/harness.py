@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import re
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from elector_server.store import Change, Record, Spec, Store, StoreError, Watch
 from elector_server.store.memory import MemoryStore
@@ -176,6 +177,19 @@ async def raised(attempt: Awaitable[object]) -> type[StoreError] | None:
     return None
 
 
-def resources() -> tuple[int, int, int]:
+class Resources(NamedTuple):
     """Threads, tasks and open files of this process."""
-    return threading.active_count(), len(asyncio.all_tasks()), len(list(Path("/proc/self/fd").iterdir()))
+
+    threads: int
+    tasks: int
+    files: int
+
+    def within(self, before: Resources) -> bool:
+        """Whether nothing came to what there was before. Less is no leak: the past may still be going away."""
+        return all(now <= then for now, then in zip(self, before, strict=True))
+
+
+def resources() -> Resources:
+    """What this process uses now."""
+    gc.collect()
+    return Resources(threading.active_count(), len(asyncio.all_tasks()), len(list(Path("/proc/self/fd").iterdir())))

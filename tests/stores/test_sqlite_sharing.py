@@ -302,9 +302,12 @@ class TestSize:
 
         async def body(store: SqliteStore) -> None:
             start = await store.create("lock", "start", "s", {})
-            await write_many(store, 200)
-            # A list waits for its turn behind the upkeep.
-            listing = await store.list("lock")
+            for number in range(4):
+                await store.create("lock", f"b{number}", "s", {})
+                record = await write_many(store, 50)
+                await store.delete("lock", "a", record.version)
+                # A list waits for its turn behind the upkeep.
+                listing = await store.list("lock")
             with closing(sqlite3.connect(path)) as connection:
                 kept = connection.execute("SELECT count(*) FROM change").fetchone()[0]
             assert 20 <= kept < 20 + 2 * 50
