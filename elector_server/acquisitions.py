@@ -11,6 +11,7 @@ waits a little for its client. A request that is refused, withdrawn or too late 
 from __future__ import annotations
 
 import asyncio
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -81,10 +82,8 @@ class Acquisitions:
         self._core = core
         self._clients = client_sessions
 
-    async def acquire(
-        self, name: str, client_id: str, holder: str, seconds: float, departure: Departure | None, *, queues: bool
-    ) -> Granted | StillWaiting:
-        """Acquire a lock for a client within `seconds`; one that does not queue is a single try.
+    def join(self, name: str, client_id: str, holder: str, *, queues: bool) -> tuple[NamedLock, Waiter] | Granted:
+        """Begin an acquisition, or go on with it; one that does not queue is a single try.
 
         The same call again with the same holder id gives the same answer, and keeps the place in the queue.
 
@@ -92,7 +91,6 @@ class Acquisitions:
             UnknownClient: the client has no session here.
             HolderDead: this holder id was released, given up or lost.
             LockHeld: a single try found the lock with somebody else.
-            StoreDown, QueueFull: not now.
         """
         client = self._clients.clients.heard(client_id)
         if holder in self._core.dead:
@@ -100,8 +98,7 @@ class Acquisitions:
         lock = self._core.named(name)
         if lock.hold is not None and lock.hold.holder == holder:
             return self._granted_before(lock.hold, client)
-        waiter = self._waiter(lock, client, holder, queues=queues)
-        return await self._answer(lock, waiter, seconds, departure)
+        return lock, self._waiter(lock, client, holder, queues=queues)
 
     def _granted_before(self, hold: LocalHold, client: Client) -> Granted:
         if hold.client is not client:
@@ -132,13 +129,21 @@ class Acquisitions:
             waiter.listen()
         return waiter
 
-    async def _answer(
+    async def answer(
         self, lock: NamedLock, waiter: Waiter, seconds: float, departure: Departure | None
     ) -> Granted | StillWaiting:
+        """Wait for what becomes of an acquisition, for at most `seconds`.
+
+        Raises:
+            HolderDead, LockHeld: it was given up meanwhile, or refused.
+            StoreDown, QueueFull, ElectorStopping: not now.
+        """
+        future = waiter.listener()
         try:
-            if await _is_done_soon(waiter.listener()):
-                return self._granted(waiter.listener().result().hold)
-            grant = await self._await_grant(waiter, seconds, departure)
+            if await _is_done_soon(future):
+                return self._granted(future.result().hold)
+            async with self._core.clock.timeout(seconds):
+                grant = await (future if departure is None else self._park(future, departure, seconds))
         except TimeoutError:
             if lock.hold is not None and lock.hold.holder == waiter.holder:
                 return self._granted_before(lock.hold, waiter.client)  # It came in the last moment.
@@ -158,30 +163,24 @@ class Acquisitions:
             lock.pass_on_unless_reclaimed(grant.hold)
         return self._granted(grant.hold)
 
-    async def _await_grant(self, waiter: Waiter, seconds: float, departure: Departure | None) -> Grant:
-        future = waiter.listener()
-        if departure is None:
-            async with self._core.clock.timeout(seconds):
-                return await future
-        try:
-            async with self._core.clock.timeout(min(seconds, PARK_SECONDS)):
-                return await asyncio.shield(future)
-        except TimeoutError:
-            async with self._core.clock.timeout(max(0.0, seconds - PARK_SECONDS)):
-                return await self._park(future, departure)
-
-    async def _park(self, future: asyncio.Future[Grant], departure: Departure) -> Grant:
-        def depart(_: asyncio.Task[None]) -> None:
-            if not future.done():
-                future.set_exception(Departed())
-
+    async def _park(self, future: asyncio.Future[Grant], departure: Departure, seconds: float) -> Grant:
+        """Wait for a grant or for the caller's departure, which is looked for only if it takes a while."""
+        if await self._comes_soon(future, seconds):
+            return future.result()
         leaving = asyncio.get_running_loop().create_task(_wait_for(departure))
-        leaving.add_done_callback(depart)
+        leaving.add_done_callback(functools.partial(_depart, future))
         try:
             return await future
         finally:
-            leaving.remove_done_callback(depart)
             leaving.cancel()
+
+    async def _comes_soon(self, future: asyncio.Future[Grant], seconds: float) -> bool:
+        try:
+            async with self._core.clock.timeout(min(seconds, PARK_SECONDS)):
+                await asyncio.shield(future)
+        except TimeoutError:
+            return False
+        return True
 
     def _keep_place_for_a_moment(self, lock: NamedLock, waiter: Waiter) -> StillWaiting:
         waiter.stop_listening()
@@ -248,6 +247,11 @@ class Acquisitions:
             )
         except StoreUnavailable as error:
             raise StoreDown(str(error)) from error
+
+
+def _depart(future: asyncio.Future[Grant], _: asyncio.Task[None]) -> None:
+    if not future.done():
+        future.set_exception(Departed())
 
 
 async def _is_done_soon(future: asyncio.Future[Any]) -> bool:

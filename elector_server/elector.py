@@ -216,7 +216,10 @@ class Elector:
         if self.session is None:
             await self._require_session()
         seconds = max(0.0, started_at + (wait_seconds or CLAIM_SECONDS) - self.clock.now())
-        return await self._acquisitions.acquire(name, client_id, holder, seconds, departure, queues=wait_seconds > 0)
+        begun = self._acquisitions.join(name, client_id, holder, queues=wait_seconds > 0)
+        if isinstance(begun, Granted):
+            return begun
+        return await self._acquisitions.answer(*begun, seconds, departure)
 
     async def release(self, name: str, client_id: str, holder: str) -> bool:
         """Release a hold, or withdraw a waiter. True once it is written; False if that goes on in the background.

@@ -68,6 +68,8 @@ class _ElectorCollector:
         from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 - see above
 
         yield GaugeMetricFamily("elector_ready", "Whether this elector can grant.", value=float(self._elector.ready))
+        yield GaugeMetricFamily("elector_holds", "Holds of this elector's clients now.", value=self._elector.holds)
+        yield GaugeMetricFamily("elector_waits", "Acquisitions that wait here now.", value=self._elector.waits)
         for name, count in self._elector.counters.items():
             about = name.replace("_", " ").capitalize() + " since the start."
             yield CounterMetricFamily(f"elector_{name}", about, value=float(count))

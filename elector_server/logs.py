@@ -16,7 +16,7 @@ from gunicorn.glogging import Logger as GunicornLogger  # type: ignore[import-un
 
 LOGGER: Final = "elector"
 
-_BOOT_FAILURES: Final = (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR)
+_BOOT_FAILURES: Final = ((Arbiter.WORKER_BOOT_ERROR,), (Arbiter.APP_LOAD_ERROR,))
 
 
 class TextFormatter(logging.Formatter):
@@ -75,5 +75,5 @@ class ServerLog(GunicornLogger):  # type: ignore[misc]
 
     def error(self, msg: str, *args: object, **kwargs: object) -> None:
         """Not that a worker could not start: it has said why itself."""
-        if not (msg.startswith("Worker (pid") and args[-1] in _BOOT_FAILURES):
+        if not (msg.startswith("Worker (pid") and args[-1:] in _BOOT_FAILURES):
             super().error(msg, *args, **kwargs)

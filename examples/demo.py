@@ -48,9 +48,10 @@ def now() -> float:
 
 def work(name: str, counter: Path) -> None:
     """One process: it takes the lock again and again, and adds one to the counter each time."""
+    lock = Lock("demo")
     for turn in range(1, TURNS + 1):
         say("waits", name)
-        with Lock("demo") as lock:
+        with lock:
             number = int(counter.read_text())
             say("holds", name, token=lock.token, counter=number)
             time.sleep(WHOLE_SECONDS_MAX if (name, turn) == (VICTIM, FATAL_TURN) else WORK_SECONDS)

@@ -43,14 +43,14 @@ class Account:
 
 
 def main() -> None:
-    account = Account(":memory:")
+    account, lock = Account(":memory:"), Lock("account")
 
     # The first holder reads, and is then paused by its machine for longer than its lease.
-    with Lock("account") as lock:
+    with lock:
         paused_token, paused_balance = lock.token, account.balance()
     print(f"first holder:  token {paused_token}, read {paused_balance}, and is paused before it writes")
 
-    with Lock("account") as lock:
+    with lock:
         account.write(account.balance() + 100, lock.token)
         print(f"second holder: token {lock.token}, wrote {account.balance()}")
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from metaparticle_sync import wire
 from metaparticle_sync._answers import Granted, Refused
 from metaparticle_sync._clock import now
-from metaparticle_sync._holds import Hold, SharedLock
+from metaparticle_sync._holds import Hold, OnLoss, SharedLock
 from metaparticle_sync._waiting import Latch, Patience
 from metaparticle_sync.errors import ElectorRefused, ElectorUnavailable
 
@@ -61,11 +61,17 @@ class Acquisition:
     """One call of `acquire`."""
 
     def __init__(
-        self, keeper: Keeper, shared: SharedLock, patience: Patience, withdrawal: Withdrawal | None = None
+        self,
+        keeper: Keeper,
+        shared: SharedLock,
+        patience: Patience,
+        on_loss: OnLoss,
+        withdrawal: Withdrawal | None = None,
     ) -> None:
         self.keeper = keeper
         self._shared = shared
         self._patience = patience
+        self._on_loss = on_loss
         self._withdrawal = withdrawal
         self._holder = wire.new_id()
         self._client = ""
@@ -128,6 +134,7 @@ class Acquisition:
         keeper = self.keeper
         if not keeper.is_attached:
             keeper.attach(self._patience.attach_until())
+            self._patience.met(keeper.heard_at)
         self._seen, self._client = keeper.attachments, keeper.client
         if self._is_withdrawn():  # Whoever withdrew a moment ago may not have seen that there is something to give up.
             return None
@@ -161,9 +168,9 @@ class Acquisition:
     def _take(self, granted: Granted) -> Hold | None:
         """Make the grant a hold, if it is certain; else give it up and begin anew."""
         holds = self.keeper.holds
-        hold = self.keeper.admit(self._shared, self._client, granted)
+        hold = holds.admit(self._shared, self._client, granted, self._on_loss, now())
         if not holds.is_certain(hold, now()):
-            self.keeper.confirm(hold, self._patience.request_until(0.0))
+            self.keeper.confirm(self._patience.attach_until())
         if holds.deliver(hold, now()):
             return hold
         self.give_up(interrupted=False)

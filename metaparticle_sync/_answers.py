@@ -164,15 +164,6 @@ def lost(fields: dict[str, Any]) -> Lost:
     return Lost(str(fields["holder"]), str(fields.get("reason", "")))
 
 
-def holder_view(answer: Answer) -> HolderView:
-    """Read a lock's record."""
-    fields = answer.json()
-    spec = fields.get("spec")
-    if fields.get("kind") != "Lock" or not isinstance(spec, dict):
-        raise answer.foreign()
-    return HolderView(describe_holder({**spec, "since": spec.get("acquiredAt")}))
-
-
 def describe_holder(held_by: object) -> str:
     """Who holds, in words; empty if that is not said."""
     if not isinstance(held_by, dict):

@@ -13,6 +13,8 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any
@@ -66,17 +68,26 @@ class Connection:
             OSError, http.client.HTTPException: the exchange failed; this connection is closed.
         """
         try:
-            if self.socket is None:
-                self._connect(timeout)
-            assert self.socket is not None
-            self.socket.settimeout(timeout)
-            self.socket.sendall(request)
-            response = HTTPResponse(self.socket, method=method)
-            response.begin()
+            connected = self.socket or self._connect(timeout)
+            connected.settimeout(timeout)
+            connected.sendall(request)
+            response = HTTPResponse(connected, method=method)
         except BaseException:
             self.close()
             raise
+        with self.closing_on_error(response):
+            response.begin()
         return response
+
+    @contextmanager
+    def closing_on_error(self, response: HTTPResponse) -> Iterator[None]:
+        """Close this connection and its answer if anything goes wrong meanwhile."""
+        try:
+            yield
+        except BaseException:
+            response.close()
+            self.close()
+            raise
 
     def is_stale(self) -> bool:
         """Whether the peer ended this connection while it was not in use."""
@@ -125,30 +136,31 @@ class Connection:
             os.close(self.socket.detach())
         self.socket = None
 
-    def _connect(self, timeout: float) -> None:
+    def _connect(self, timeout: float) -> socket.socket:
         error: OSError = OSError(f"{self._address.host} has no address")
         until = time.monotonic() + timeout
         for family, kind, protocol, _, address in socket.getaddrinfo(
             self._address.host, self._address.port, type=socket.SOCK_STREAM
         ):
             with _creating:
-                self.socket = _TimedSocket(family, kind, protocol)
+                fresh = self.socket = _TimedSocket(family, kind, protocol)
             try:
-                self.socket.settimeout(max(0.001, until - time.monotonic()))
-                self.socket.connect(address)
-                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if self._address.is_tls:
-                    self._wrap(self.socket)
+                fresh.settimeout(max(0.001, until - time.monotonic()))
+                fresh.connect(address)
+                fresh.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return self._with_tls(fresh) if self._address.is_tls else fresh
             except OSError as failure:
                 self.close()
                 error = failure
-            else:
-                return
         raise error
 
-    def _wrap(self, plain: socket.socket) -> None:
+    def _with_tls(self, plain: socket.socket) -> socket.socket:
         with _creating:
-            self.socket = _tls_context().wrap_socket(plain, server_hostname=self._address.host)
+            self.socket = _tls_context().wrap_socket(
+                plain, server_hostname=self._address.host, do_handshake_on_connect=False
+            )
+        self.socket.do_handshake()
+        return self.socket
 
 
 @cache
@@ -166,11 +178,12 @@ class Connections:
         self._idle: deque[Connection] = deque()
         self._request_end = f" HTTP/1.1\r\nHost: {address.host_header}\r\n"
         self._of_thread = threading.local()
+        _watch_forks()
 
     def urlopen(
         self, *, method: str, url: str, body: bytes | None, headers: dict[str, str], timeout: Any, **_: object
     ) -> HTTPResponse:
-        """Send one request; the connection comes back to the pool when the body is read by `finish`."""
+        """Send one request. What it returns is to be read by `read`, or kept as a stream."""
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         request = f"{method} {url}{self._request_end}{lines}\r\n".encode("latin-1")
         connection = self._take()
@@ -178,15 +191,16 @@ class Connections:
         response.connection = connection  # type: ignore[attr-defined]
         return response
 
-    def finish(self, response: Any) -> None:
-        """The whole body is read: the connection can be used again."""
-        connection = getattr(response, "connection", None)
-        if not isinstance(connection, Connection):
-            return
-        if response.will_close or not response.isclosed() or len(self._idle) >= _IDLE_MAX:
+    def read(self, response: HTTPResponse) -> bytes:
+        """Read the body, after which the connection can be used again."""
+        connection: Connection = response.connection  # type: ignore[attr-defined]
+        with connection.closing_on_error(response):
+            body = response.read()
+        if response.will_close or len(self._idle) >= _IDLE_MAX:
             connection.close()
         else:
             self._idle.append(connection)
+        return body
 
     def watch_requests(self, taken: deque[Connection] | None) -> None:
         """From now on, note each connection that a request of this thread uses in `taken`."""
@@ -212,18 +226,22 @@ class Connections:
             return connection
 
 
-def before_fork() -> None:
-    """Wait until no socket is half known."""
+@cache
+def _watch_forks() -> None:
+    """From the first connection on: no fork in the moment when a socket is made, and no copies in the child."""
+    os.register_at_fork(before=_begin_fork, after_in_parent=_end_fork, after_in_child=_close_copies)
+
+
+def _begin_fork() -> None:
     _creating.acquire()
 
 
-def after_fork_in_parent() -> None:
-    """Go on."""
+def _end_fork() -> None:
     _creating.release()
 
 
-def after_fork_in_child() -> None:
-    """Close this process's copies of its parent's sockets: the parent's end must be seen when the parent ends."""
+def _close_copies() -> None:
+    """In a forked child, close what is our parent's: else nobody would notice the end of the parent."""
     global _creating, _alive  # noqa: PLW0603
     _creating = threading.RLock()
     parents, _alive = list(_alive), weakref.WeakSet()

@@ -13,6 +13,7 @@ A term whose deadline passed is never extended again, so a lost hold can not com
 from __future__ import annotations
 
 import math
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable
@@ -20,8 +21,9 @@ from collections.abc import Callable, Iterable
 from metaparticle_sync import wire
 from metaparticle_sync._answers import Granted, Lost
 from metaparticle_sync._clock import now
-from metaparticle_sync._loss import LossPolicy
 from metaparticle_sync.errors import LockLost
+
+OnLoss = Callable[[LockLost], object]
 
 
 class Term:
@@ -35,19 +37,19 @@ class Term:
 
 
 class Hold:
-    """One acquisition that succeeded. `lost` says why it is no more."""
+    """One acquisition that succeeded. `lost` says why it is no more; `on_loss` tells whoever believed in it."""
 
-    __slots__ = ("client", "is_delivered", "lost", "policy", "shared", "term", "thread", "told", "token", "holder")
+    __slots__ = ("client", "holder", "is_delivered", "lost", "on_loss", "process", "shared", "term", "thread", "token")
 
-    def __init__(self, shared: SharedLock, client: str, granted: Granted, term: Term) -> None:
+    def __init__(self, shared: SharedLock, client: str, granted: Granted, term: Term, on_loss: OnLoss) -> None:
         self.shared = shared
         self.client = client
         self.holder = granted.holder
         self.token = granted.token
         self.term = term
-        self.policy: LossPolicy | None = None
-        self.told: Callable[[], object] = _nothing
+        self.on_loss = on_loss
         self.thread = threading.get_ident()
+        self.process = os.getpid()
         self.is_delivered = False
         self.lost: str | None = None
 
@@ -87,10 +89,9 @@ class SharedLock:
 
 
 class Holds:
-    """All holds of one process under one elector. `on_loss` is called for each one that somebody believed in."""
+    """All holds of one process under one elector."""
 
-    def __init__(self, on_loss: Callable[[Hold], object]) -> None:
-        self._on_loss = on_loss
+    def __init__(self) -> None:
         self._shared: weakref.WeakValueDictionary[str, SharedLock] = weakref.WeakValueDictionary()
         self.forget_all()
 
@@ -123,7 +124,7 @@ class Holds:
         """It is over."""
         self._expected.pop(holder, None)
 
-    def admit(self, shared: SharedLock, client: str, granted: Granted, at: float) -> Hold:
+    def admit(self, shared: SharedLock, client: str, granted: Granted, on_loss: OnLoss, at: float) -> Hold:
         """Take in a grant. Nobody believes in it before it is delivered."""
         with self._mutex:
             if granted.incarnation == self.term.incarnation:
@@ -131,7 +132,7 @@ class Holds:
                 term = self.term
             else:
                 term = Term(granted.incarnation, granted.valid_until)
-            hold = Hold(shared, client, granted, term)
+            hold = Hold(shared, client, granted, term, on_loss)
             if self._expected.get(granted.holder):
                 hold.lost = "it was lost before it was known to be granted"
             else:
@@ -234,8 +235,4 @@ class Holds:
                 hold.shared.hold = None
                 hold.shared.lost = hold
         if hold.is_delivered:
-            self._on_loss(hold)
-
-
-def _nothing() -> None:
-    pass
+            hold.on_loss(hold.loss())

@@ -19,17 +19,17 @@ from contextlib import contextmanager
 from time import sleep
 from typing import TYPE_CHECKING, Final
 
-from metaparticle_sync import _loss, _process, wire
+from metaparticle_sync import _process, wire
 from metaparticle_sync._address import Address
-from metaparticle_sync._answers import Granted, Refused, SessionStatus
+from metaparticle_sync._answers import Refused, SessionStatus
 from metaparticle_sync._clock import now
 from metaparticle_sync._farewells import Farewells
-from metaparticle_sync._holds import Hold, Holds, SharedLock
-from metaparticle_sync._listener import Listener
+from metaparticle_sync._holds import Holds, SharedLock
 from metaparticle_sync._waiting import Backoff
 from metaparticle_sync.errors import ElectorRefused, ElectorUnavailable, NotHeld, SyncError
 
 if TYPE_CHECKING:
+    from metaparticle_sync._listener import Listener
     from metaparticle_sync._sidecar import Sidecar
 
 RELEASE_SECONDS: Final = 1.0
@@ -53,7 +53,7 @@ class Keeper:
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        self.holds = Holds(self._tell)
+        self.holds = Holds()
         self._begin()
 
     def _begin(self) -> None:
@@ -84,6 +84,9 @@ class Keeper:
                 self.sidecar.close_session(self.client, _EXIT_SECONDS)
             except (SyncError, Refused):
                 pass  # It learns it from the end of our stream.
+        if self._sidecar is not None:
+            self._sidecar.close()
+        self.wake()
 
     @property
     def sidecar(self) -> Sidecar:
@@ -173,6 +176,8 @@ class Keeper:
 
     def _started_listener(self) -> Listener:
         if self.listener is None:
+            from metaparticle_sync._listener import Listener  # noqa: PLC0415 -- imports http.client
+
             listener = Listener(self)
             threading.Thread(target=listener.run, name="metaparticle_sync keeper", daemon=True).start()
             self.listener = listener
@@ -180,17 +185,12 @@ class Keeper:
 
     # Holds ----------------------------------------------------------------------------------------------------------
 
-    def confirm(self, hold: Hold, until: float) -> None:
-        """Ask for a hold that is not certain, because the elector changed, or our deadline passed meanwhile."""
+    def confirm(self, until: float) -> None:
+        """Ask for our holds, because one is not certain: the elector changed, or our deadline passed meanwhile."""
         try:
             self.attach(until, seen=self.attachments)
         except (ElectorUnavailable, Refused):
             self.wake()
-
-    def admit(self, shared: SharedLock, client: str, granted: Granted) -> Hold:
-        """Take in a grant."""
-        self.heard_at = at = now()
-        return self.holds.admit(shared, client, granted, at)
 
     def release(self, shared: SharedLock) -> None:
         """Release what this process holds of that lock; what can not be done in a second, the keeper goes on with.
@@ -211,7 +211,7 @@ class Keeper:
         hold.lost = "the elector did not know it any more when it was released"
         if refusal.held_by:
             hold.lost += f"; it is held by {refusal.held_by}"
-        self._tell(hold)
+        hold.on_loss(hold.loss())
         raise hold.loss()
 
     def _refuse_release(self, shared: SharedLock) -> None:
@@ -267,9 +267,6 @@ class Keeper:
         """Lose what is no longer certain, and let the elector know when it can be reached."""
         for hold in self.holds.expire(now()):
             self.farewells.add(hold.shared.path, hold.client, hold.holder)
-
-    def _tell(self, hold: Hold) -> None:
-        _loss.tell(hold.loss(), hold.policy, hold.told)
 
 
 def _left(until: float) -> float:

@@ -80,6 +80,7 @@ class Listener:
         keeper = self._keeper
         keeper.expire()
         if keeper.is_closed:
+            self._close_streams()
             self._wait(math.inf)
         elif self._stream is None or not keeper.is_attached:
             self._come_back()
@@ -152,6 +153,13 @@ class Listener:
         self._stream = None
         self._retired = [retired for retired in [*self._retired, stream] if not retired.close_if_ended()]
 
+    def _close_streams(self) -> None:
+        """Nothing is believed any more: now they may be closed."""
+        streams = [*self._retired, self._stream] if self._stream is not None else self._retired
+        self._stream, self._retired = None, []
+        for stream in streams:
+            stream.close()
+
     # Without one ----------------------------------------------------------------------------------------------------
 
     def _come_back(self) -> None:
@@ -175,7 +183,8 @@ class Listener:
 
     def _pause(self) -> None:
         self.settled.set()
-        self._wait(self._backoff.pause_seconds(_BACKOFF_SECONDS_MAX if self._keeper.holds else _IDLE_BACKOFF_SECONDS_MAX))
+        most = _BACKOFF_SECONDS_MAX if self._keeper.holds else _IDLE_BACKOFF_SECONDS_MAX
+        self._wait(self._backoff.pause_seconds(most))
 
     def _request_seconds(self) -> float:
         """How long a request of this thread may take: never past the moment at which a loss has to be told."""

@@ -27,6 +27,7 @@ EXIT_CODE: Final = 70
 LossPolicy = str | Callable[..., object]
 
 _WORDS: Final = ("exit", "signal", "raise")
+_CHOICES: Final = "a callable or one of 'exit', 'signal', 'raise'"
 _FLUSH_SECONDS: Final = 0.5
 
 _process_policy: LossPolicy = "exit"
@@ -39,22 +40,27 @@ def set_loss_policy(policy: LossPolicy) -> None:
     own: without arguments if that is possible, else with the `LockLost`.
     """
     global _process_policy  # noqa: PLW0603
-    _process_policy = checked_policy(policy, "policy")
+    checked = checked_policy(policy, "policy")
+    if checked is None:
+        raise TypeError("policy is missing: it must be a callable or a word")
+    _process_policy = checked
 
 
-def checked_policy(policy: Any, argument: str) -> LossPolicy:
-    """`policy`, if it is one.
+def checked_policy(policy: Any, argument: str) -> LossPolicy | None:
+    """`policy`, if it is one; None stands for the process's.
 
     Raises:
         ValueError: it is another word.
         TypeError: it is neither word nor callable, or a callable that needs more than one argument.
     """
+    if policy is None:
+        return None
     if isinstance(policy, str):
         if policy not in _WORDS:
-            raise ValueError(f"{argument} is {policy!r}: it must be a callable or one of {', '.join(map(repr, _WORDS))}")
+            raise ValueError(f"{argument} is {policy!r}: it must be {_CHOICES}")
         return policy
     if not callable(policy):
-        raise TypeError(f"{argument} is a callable or one of {', '.join(map(repr, _WORDS))}, not {policy!r}")
+        raise TypeError(f"{argument} is {_CHOICES}, not {policy!r}")
     takes_nothing(policy, argument)
     return policy  # type: ignore[no-any-return]
 
@@ -87,6 +93,11 @@ def takes_nothing(callback: Callable[..., object], argument: str) -> bool:
 def call(callback: Callable[..., object], argument: object) -> object:
     """Call it without arguments if that is possible, else with `argument`."""
     return callback() if takes_nothing(callback, "the callback") else callback(argument)
+
+
+def is_raised(policy: LossPolicy | None) -> bool:
+    """Whether a loss is told by an exception only."""
+    return (_process_policy if policy is None else policy) == "raise"
 
 
 def tell(loss: LockLost, policy: LossPolicy | None, then: Callable[[], object] = lambda: None) -> None:

@@ -1,14 +1,13 @@
-"""What concerns the process as a whole: its name for people, its forks, its end. Nothing happens before the first lock."""
+"""What concerns the process as a whole: its name for people, its forks, its end."""
 
 from __future__ import annotations
 
 import atexit
 import os
-import socket
 import sys
 from typing import Final, Protocol
 
-from metaparticle_sync import _connections, wire
+from metaparticle_sync import wire
 
 _NO_PROGRAM: Final = "python"
 
@@ -29,11 +28,7 @@ _watched: list[Watched] = []
 def watch(watched: Watched) -> None:
     """Tell `watched` of each fork and of the end."""
     if not _watched:
-        os.register_at_fork(
-            before=_connections.before_fork,
-            after_in_parent=_connections.after_fork_in_parent,
-            after_in_child=_after_fork_in_child,
-        )
+        os.register_at_fork(after_in_child=_after_fork_in_child)
         atexit.register(_at_exit)
     _watched.append(watched)
 
@@ -41,12 +36,11 @@ def watch(watched: Watched) -> None:
 def description() -> str:
     """Host, process id and program, for people who want to know who holds a lock."""
     program = os.path.basename(sys.argv[0]) if getattr(sys, "argv", None) else ""  # noqa: PTH119
-    text = f"{socket.gethostname()}:{os.getpid()} {program or _NO_PROGRAM}"
+    text = f"{os.uname().nodename}:{os.getpid()} {program or _NO_PROGRAM}"
     return text.encode(errors="replace").decode()[: wire.PROCESS_CHARACTERS_MAX]
 
 
 def _after_fork_in_child() -> None:
-    _connections.after_fork_in_child()  # First of all: while they are open here, our parent's death goes unnoticed.
     for watched in _watched:
         watched.after_fork_in_child()
 

@@ -150,18 +150,15 @@ class Sidecar:
     def _read(self, response: Response, sent_at: float) -> Answer:
         raw: Any = response.raw
         try:
-            if isinstance(raw, HTTPResponse):
-                body = raw.read()
-                self._connections.finish(raw)
-            else:
-                body = response.content
+            body = self._connections.read(raw) if isinstance(raw, HTTPResponse) else response.content
         except (RequestException, OSError, HTTPException) as error:
             raise self._unavailable(f"its answer broke off: {_root_of(error)}") from error
         content_type = response.headers.get("content-type", "")
         return Answer(response.status_code, content_type, body, sent_at, self._valid_share)
 
     def _unavailable(self, why: str) -> ElectorUnavailable:
-        return ElectorUnavailable(f"the elector at {self.address.url} is not available: {why}", address=self.address.url)
+        url = self.address.url
+        return ElectorUnavailable(f"the elector at {url} is not available: {why}", address=url)
 
 
 def _root_of(error: BaseException) -> str:

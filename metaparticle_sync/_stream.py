@@ -8,7 +8,6 @@ or when the elector has been told of the next stream; and an error while reading
 from __future__ import annotations
 
 import json
-import os
 import select
 from http.client import HTTPException, HTTPResponse
 from typing import Any
@@ -62,13 +61,17 @@ class Stream:
         *lines, self._text = (self._text + data).split(b"\n")
         return [_event(line) for line in lines if line.strip()]
 
-    def close_if_ended(self) -> bool:
-        """Close it if the elector has ended it, which is the only safe moment. Says whether it did."""
-        if self._connection is not None and not self._connection.has_ended():
-            return False
+    def close(self) -> None:
+        """Close it, which the elector may take for our death: nothing must be believed any more."""
         if self._connection is not None:
             self._connection.close()
         self._raw.close()
+
+    def close_if_ended(self) -> bool:
+        """Close it if the elector has ended it, which is always safe. Says whether it did."""
+        if self._connection is not None and not self._connection.has_ended():
+            return False
+        self.close()
         return True
 
     def _is_buffered(self) -> bool:

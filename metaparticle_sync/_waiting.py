@@ -18,6 +18,9 @@ FIRST_CONTACT_SECONDS: Final = 5.0
 
 UNAVAILABLE_SECONDS_DEFAULT: Final = 30.0
 
+_NANOSECONDS_MAX: Final = 2**63 - 1
+"""CPython counts in these; what they can not say is refused before anything else is looked at."""
+
 _TRY_SECONDS: Final = 0.9
 """How long a call that must not wait may take, from its start; its caller is promised one second."""
 
@@ -49,6 +52,8 @@ def seconds_to_wait(blocking: object, timeout: Any) -> float | None:
         seconds = operator.index(seconds)
     elif math.isnan(seconds):
         raise ValueError("Invalid value NaN (not a number)")
+    if abs(seconds) > _NANOSECONDS_MAX / 10**9:
+        raise OverflowError("timeout value is too large")
     if seconds != -1:
         if not blocking:
             raise ValueError("can't specify a timeout for a non-blocking call")
@@ -130,6 +135,11 @@ class Patience:
         """Whether the caller's own time is over."""
         return now() >= self.deadline
 
+    def met(self, heard_at: float | None) -> None:
+        """The elector was heard of for the first time."""
+        if self._heard_at is None:
+            self._heard_at = heard_at
+
     def answered(self) -> None:
         """The elector answered what was asked, though not with the lock: somebody else has it."""
         self._was_answered = True
@@ -164,8 +174,8 @@ class Patience:
         if self._heard_at is not None:
             return f"{error} (last heard of {now() - self._heard_at:.1f} s ago)"
         return (
-            f"{error} (tried for {now() - self.started_at:.1f} s). Start an elector there with the command `elector`, or "
-            "in Kubernetes add the elector sidecar to this pod; another address is named by base_uri= or by the "
+            f"{error} (tried for {now() - self.started_at:.1f} s). Start an elector there with the command `elector`, "
+            "or in Kubernetes add the elector sidecar to this pod; another address is named by base_uri= or by the "
             "environment variable METAPARTICLE_SYNC_URL"
         )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -11,6 +13,7 @@ from metaparticle_sync import _loss, _waiting, wire
 from metaparticle_sync._acquiring import Acquisition
 from metaparticle_sync._address import resolve
 from metaparticle_sync._answers import Refused
+from metaparticle_sync._clock import now
 from metaparticle_sync._holds import Hold
 from metaparticle_sync._keeper import Keeper, keeper_of
 from metaparticle_sync._loss import LossPolicy
@@ -50,6 +53,7 @@ class Lock:
         "_lock_lost_callback",
         "_on_lost",
         "_shared",
+        "_tell",
         "_unavailable_seconds",
     )
 
@@ -67,10 +71,9 @@ class Lock:
             raise TypeError("on_lost and lock_lost_callback mean the same; give one of them")
         if lock_callback is not None and not callable(lock_callback):
             raise TypeError(f"lock_callback is a callable, not {lock_callback!r}")
-        self._on_lost = None if on_lost is None else _loss.checked_policy(on_lost, "on_lost")
-        self._lock_lost_callback = lock_lost_callback
-        if lock_lost_callback is not None:
-            _loss.checked_policy(lock_lost_callback, "lock_lost_callback")
+        self._on_lost = _loss.checked_policy(on_lost, "on_lost")
+        self._lock_lost_callback = _loss.checked_policy(lock_lost_callback, "lock_lost_callback")
+        self._tell = partial(_loss.tell, policy=self._on_lost or self._lock_lost_callback)
         self._unavailable_seconds = _waiting.checked_unavailable_seconds(unavailable_seconds)
         self._lock_callback = lock_callback
         self._base_uri = base_uri
@@ -100,11 +103,17 @@ class Lock:
         hold = self._shared.hold or self._shared.lost
         if hold is None:
             raise NotHeld(f"this process does not hold the lock {self.name!r}, so there is no token")
-        if not hold.is_valid(_waiting.now()):
+        if not hold.is_valid(now()):
             raise hold.loss()
         return hold.token
 
-    def acquire(self, blocking: bool = True, timeout: float | None = -1, *, block: bool = _NOT_GIVEN) -> bool:
+    def acquire(  # `blocking` may be given by position, as in `threading`.
+        self,
+        blocking: bool = True,  # noqa: FBT001, FBT002
+        timeout: float | None = -1,
+        *,
+        block: bool = _NOT_GIVEN,
+    ) -> bool:
         """Acquire the lock; wait for it if `blocking`, for at most `timeout` seconds (-1 and None: for ever).
 
         Returns True if this process holds it now, and False only if somebody else does.
@@ -115,17 +124,7 @@ class Lock:
         """
         if block is not _NOT_GIVEN:
             blocking = block
-        seconds = _waiting.seconds_to_wait(blocking, timeout)
-        if seconds == 0 and self._shared.valid_hold() is not None:
-            return False
-        keeper = self._keeper
-        patience = _waiting.Patience(seconds, self._unavailable_seconds, keeper.heard_at)
-        hold = Acquisition(keeper, self._shared, patience, self._on_lost or self._lock_lost_callback).run()
-        if hold is None:
-            return False
-        if self._lock_callback is not None:
-            self._call_back()
-        return True
+        return self._acquire(_waiting.seconds_to_wait(blocking, timeout)) is not None
 
     acquire_lock = acquire
 
@@ -160,9 +159,8 @@ class Lock:
     locked_lock = locked
 
     def __enter__(self) -> bool:
-        self.acquire()
-        hold = self._shared.hold
-        if hold is not None:
+        hold = self._acquire(None)
+        if hold is not None:  # It always is: without a timeout, there is nothing but this and errors.
             self._entered[threading.get_ident()] = hold
         return True
 
@@ -171,7 +169,7 @@ class Lock:
     ) -> None:
         entered = self._entered.pop(threading.get_ident(), None)
         try:
-            if entered is None or entered.is_of_this_process():
+            if entered is None or entered.process == os.getpid():
                 self._release_entered(entered)
         except LockLost:
             if kind is None:
@@ -185,13 +183,18 @@ class Lock:
             raise entered.loss()
         self.release()
 
-    def _call_back(self) -> None:
-        assert self._lock_callback is not None
-        try:
-            self._lock_callback()
-        except BaseException:
-            self.release()
-            raise
+    def _acquire(self, seconds: float | None) -> Hold | None:
+        if seconds == 0 and self._shared.valid_hold() is not None:
+            return None
+        patience = _waiting.Patience(seconds, self._unavailable_seconds, self._keeper.heard_at)
+        hold = Acquisition(self._keeper, self._shared, patience, self._tell).run()
+        if hold is not None and self._lock_callback is not None:
+            try:
+                self._lock_callback()
+            except BaseException:
+                self.release()
+                raise
+        return hold
 
     def _at_fork_reinit(self) -> None:
         """For the standard library after a fork: the lock is free, as far as this process is concerned."""

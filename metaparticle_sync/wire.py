@@ -9,7 +9,7 @@ Nothing here does I/O, and importing it costs next to nothing: the client import
 
 from __future__ import annotations
 
-import secrets
+import os
 from typing import Final
 from urllib.parse import quote
 
@@ -82,7 +82,7 @@ EVENT_STOPPING: Final = "stopping"
 
 def new_id() -> str:
     """A fresh random 128-bit id (of a client or of one acquisition), as 32 lower-case hexadecimal digits."""
-    return secrets.token_hex(HEX_ID_CHARACTERS // 2)
+    return os.urandom(HEX_ID_CHARACTERS // 2).hex()
 
 
 def is_id(text: object) -> bool:

@@ -6,15 +6,19 @@ so the body is read first, and whoever parks a request waits for its caller's de
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from elector_server.problems import BodyTooLarge
+from elector_server.problems import BadBody, BodyTooLarge
 from metaparticle_sync import wire
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 SCOPE_KEY: Final = "elector.caller"
+
+BODY_SECONDS: Final = 30.0
+"""How long a body may take to arrive. One that never ends would keep a connection for ever."""
 
 
 class Departed(Exception):
@@ -57,17 +61,36 @@ async def read_body(receive: Receive) -> bytes:
 
     Raises:
         BodyTooLarge: it is longer than any call needs.
+        BadBody: it did not arrive in time.
         Departed: the caller went away in the midst of it.
     """
     event = await receive()
     body: bytes = event.get("body", b"")
-    while event.get("more_body", False) and len(body) <= wire.BODY_BYTES_MAX:
-        event = await receive()
-        body += event.get("body", b"")
-    if event["type"] == "http.disconnect":
+    if event.get("more_body", False):
+        body = await _read_in_time(body, receive)
+    elif event["type"] == "http.disconnect":
         raise Departed
     if len(body) > wire.BODY_BYTES_MAX:
         raise BodyTooLarge
+    return body
+
+
+async def _read_in_time(body: bytes, receive: Receive) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _read_on(body, receive)
+    except TimeoutError:
+        raise BadBody(f"the body did not arrive within {BODY_SECONDS:g} s") from None
+
+
+async def _read_on(body: bytes, receive: Receive) -> bytes:
+    more = True
+    while more and len(body) <= wire.BODY_BYTES_MAX:
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            raise Departed
+        body += event.get("body", b"")
+        more = event.get("more_body", False)
     return body
 
 

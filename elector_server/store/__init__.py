@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 Spec = Mapping[str, Any]
 
@@ -85,7 +85,7 @@ class Change:
 class Watch(Protocol):
     """A row of changes. Leaving the context frees everything it used."""
 
-    async def __aenter__(self) -> Watch: ...
+    async def __aenter__(self) -> Self: ...
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

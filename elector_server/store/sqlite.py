@@ -63,6 +63,9 @@ _REMOVE = "DELETE FROM record WHERE kind = ? AND name = ?"
 
 _T = TypeVar("_T")
 
+# Made once: `json.dumps` makes an encoder for each call that has options.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class _FileId(NamedTuple):
     device: int
@@ -78,7 +81,7 @@ class _Content(NamedTuple):
 
     @classmethod
     def of(cls, session: str, spec: Spec) -> _Content:
-        return cls(session, spec, json.dumps(dict(spec), separators=(",", ":")))
+        return cls(session, spec, _encode(dict(spec)))
 
 
 def _wall_microseconds() -> int:

@@ -11,6 +11,7 @@ from elector_server.config import ConfigurationError, Settings, parse_settings
 from elector_server.durations import Durations
 from metaparticle_sync import wire
 
+A_HOST = "an address or a host name without scheme and port, such as 127.0.0.1"
 HOME = {"HOME": "/home/me"}
 DEFAULT = Settings(state_dir=Path("/home/me/.local/state/metaparticle-sync"))
 
@@ -132,13 +133,12 @@ def _mistakes(argv: list[str], environ: dict[str, str]) -> list[str]:
         (
             ["--host", "http://x"],
             {},
-            "--host is 'http://x': it must be an address or a host name without scheme and port, such as 127.0.0.1",
+            f"--host is 'http://x': it must be {A_HOST}",
         ),
         (
             [],
             {"ELECTOR_ALLOWED_HOST": "a,b:80"},
-            "ELECTOR_ALLOWED_HOST is 'a,b:80': it must be"
-            " an address or a host name without scheme and port, such as 127.0.0.1",
+            f"ELECTOR_ALLOWED_HOST is 'a,b:80': it must be {A_HOST}",
         ),
         (["--lease-seconds", "soon"], {}, "--lease-seconds is 'soon': it must be a number of seconds, such as 20"),
         (["--lease-seconds", "3.9"], {}, "--lease-seconds is 3.9: it must be at least 4 seconds"),

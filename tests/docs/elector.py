@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,11 @@ class DocumentedElector:
     def documented(self, text: str) -> str:
         """What this elector says, with the pages' name for it."""
         return text.replace(f"{socket.gethostname()}:{self.address.rpartition(':')[2]}", "web-1:13131")
+
+    def interrupt(self) -> None:
+        """Ctrl-C in its terminal, and wait for its end."""
+        self._process.known.signal(signal.SIGINT)
+        self._process.exit_code()
 
     def end(self) -> None:
         self._process.end()

@@ -75,7 +75,7 @@ def anchors(page: Path) -> set[str]:
 
 def links(page: Path) -> list[str]:
     """The targets of all links of a page."""
-    return [target for line in prose(page) for target in _LINK.findall(_CODE_SPAN.sub("``", line))]
+    return _LINK.findall(_CODE_SPAN.sub("``", "\n".join(prose(page))))
 
 
 def table(page: Path, *columns: str) -> list[list[str]]:

@@ -79,6 +79,7 @@ class FakeElector:
         self.calls: list[tuple[Any, ...]] = []
         self.ready = True
         self.not_ready_reason = ""
+        self.holds, self.waits = 5, 7
         self.counters: Counter[str] = Counter(grants=3)
         self.store = FakeStore()
 

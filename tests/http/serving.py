@@ -88,7 +88,9 @@ def serving(output: Path, *arguments: str, **environment: str) -> Iterator[Serve
 
 def _said(process: Process) -> re.Match[str] | None:
     assert process.is_running(), process.output.read_text()
-    return _SERVES.search(process.output.read_text())
+    log = process.output.read_text()
+    # The last line of a start; what it says before that is complete then.
+    return _SERVES.search(log) if " session " in log else None
 
 
 def _children(process: Process) -> list[KnownProcess]:

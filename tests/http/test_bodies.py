@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -129,7 +130,7 @@ def test_heartbeat(body: Any, said: str) -> None:
         ("", False),
     ],
 )
-def test_media_type(content_type: str | None, is_taken: bool) -> None:
+def test_media_type(content_type: str | None, is_taken) -> None:
     headers = [("host", "localhost")] + ([] if content_type is None else [("content-type", content_type)])
     answer = ask(app_of(FakeElector(acquire=granted())), "PUT", "/locks/a", json.dumps(GOOD).encode(), headers=headers)
     if is_taken:
@@ -149,6 +150,29 @@ def test_body_as_large_as_it_may_be(pieces: int) -> None:
     size = -(-len(body) // pieces)
     parts = [body[start : start + size] for start in range(0, len(body), size)]
     assert ask(app_of(FakeElector(heartbeat=status())), "POST", f"/sessions/{CLIENT}", parts).status == 200
+
+
+def test_body_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elector_server.resources.caller.BODY_SECONDS", 0.01)
+
+    async def scenario() -> dict[str, Any]:
+        sent: list[dict[str, Any]] = []
+        events = [{"type": "http.request", "body": b"{", "more_body": True}]
+
+        async def receive() -> dict[str, Any]:
+            if not events:
+                await asyncio.Event().wait()
+            return events.pop()
+
+        async def send(event: dict[str, Any]) -> None:
+            sent.append(event)
+
+        await app_of(FakeElector())({"type": "http", "method": "PUT"}, receive, send)
+        return sent[0] | json.loads(sent[1]["body"])
+
+    answer = asyncio.run(scenario())
+    assert (answer["status"], answer["code"]) == (400, "bad_body")
+    assert "did not arrive within" in answer["detail"]
 
 
 @pytest.mark.parametrize("declared", ["5", "9999999", None], ids=["declared too small", "declared", "not declared"])

@@ -53,7 +53,7 @@ def _get(*headers: tuple[str, str], target: str = "/locks/a", **options: Any) ->
         ("löcalhost", False),
     ],
 )
-def test_host(host: str, is_ours: bool) -> None:
+def test_host(host: str, is_ours) -> None:
     answer = _get(("host", host), allowed_hosts=["elector.example"])
     if is_ours:
         assert answer.status == 404
@@ -83,7 +83,7 @@ def test_an_old_client_may_leave_the_host_out() -> None:
     ],
 )
 @pytest.mark.parametrize("port", [13131, HEALTH_PORT], ids=["locks", "health"])
-def test_web_pages(header: str, value: str, passes: bool, port: int) -> None:
+def test_web_pages(header: str, value: str, passes, port: int) -> None:
     elector = FakeElector(read_lock=None)
     target = "/locks/a" if port == 13131 else "/healthz"
     answer = ask(app_of(elector), "GET", target, headers=[("host", "localhost"), (header, value)], port=port)

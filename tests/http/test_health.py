@@ -43,7 +43,7 @@ def test_metrics_are_what_prometheus_reads() -> None:
         for family in text_string_to_metric_families(answer.body.decode())
         for sample in family.samples
     }
-    assert samples["elector_ready"] == 1
+    assert (samples["elector_ready"], samples["elector_holds"], samples["elector_waits"]) == (1, 5, 7)
     assert samples["elector_grants_total"] == 3
     assert samples["process_resident_memory_bytes"] > 0
 

@@ -140,7 +140,7 @@ def test_list() -> None:
 
 @pytest.mark.parametrize("method", ["PUT", "POST"])
 @pytest.mark.parametrize(("taken", "status"), [(True, 200), (False, 409)])
-def test_the_original_protocol_has_no_body(method: str, taken: bool, status: int) -> None:
+def test_the_original_protocol_has_no_body(method: str, taken, status: int) -> None:
     elector = FakeElector(legacy_put=(taken, view()), legacy_post=(taken, view()))
     # Some of its clients declare a type for the body that they do not send.
     headers = [("host", "localhost"), ("content-type", "application/x-www-form-urlencoded")]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -89,18 +90,20 @@ class Conversation:
         return reply.json if reply.body[:1] in {b"{", b"["} else reply.body
 
     def _template(self, path: str) -> str:
+        path = path.partition("?")[0]
         for prefix, template in (("/locks/", "/locks/{name}"), ("/sessions/", "/sessions/{client}")):
             if path.startswith(prefix):
                 return template + (wire.STREAM_SUFFIX if path.endswith(wire.STREAM_SUFFIX) else "")
         return path
 
-    def open_stream(self) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection("127.0.0.1", self._elector.port, timeout=60)
-        connection.request("GET", wire.stream_path(self.client))
-        response = connection.getresponse()
-        assert response.status == 200
-        self.seen.add(("/sessions/{client}/stream", "get", "200"))
-        return response
+    def first_event(self) -> Any:
+        """Open a stream and read its first line."""
+        with closing(http.client.HTTPConnection("127.0.0.1", self._elector.port, timeout=60)) as connection:
+            connection.request("GET", wire.stream_path(self.client))
+            with connection.getresponse() as response:
+                assert response.status == 200
+                self.seen.add(("/sessions/{client}/stream", "get", "200"))
+                return json.loads(response.readline())
 
     def schema(self, name: str) -> dict[str, Any]:
         """A schema of the description, with all others at hand."""
@@ -196,8 +199,7 @@ def test_stream(talk: Conversation) -> None:
     import jsonschema  # noqa: PLC0415 - it takes long, and only this test needs it
 
     talk.call(200, "PUT", wire.session_path(talk.client), {"process": "test"})
-    with talk.open_stream() as stream:
-        event = json.loads(stream.readline())
+    event = talk.first_event()
     assert event["event"] == "attached"
     for line in (
         event,

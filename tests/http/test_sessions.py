@@ -102,6 +102,14 @@ def test_stream_peer_is_written_as_the_client_writes_it(peer: tuple[str, int], t
     assert elector.calls == [("open_stream", CLIENT, text)]
 
 
+async def _all_sent(stream: FakeStream) -> None:
+    for _ in range(1000):
+        if not stream.events:
+            return
+        await asyncio.sleep(0)
+    raise AssertionError(stream.events)
+
+
 def test_stream_end_by_the_peer_is_told_as_such() -> None:
     async def scenario() -> list[bool]:
         gone = asyncio.Event()
@@ -109,8 +117,7 @@ def test_stream_end_by_the_peer_is_told_as_such() -> None:
         request = asyncio.create_task(
             asked(app_of(FakeElector(open_stream=stream)), "GET", SESSION + "/stream", gone=gone)
         )
-        while stream.events:
-            await asyncio.sleep(0)
+        await _all_sent(stream)
         gone.set()
         await asyncio.wait_for(request, 5)
         return stream.closings
@@ -122,8 +129,7 @@ def test_stream_that_the_server_cancels_is_not_the_peers_end() -> None:
     async def scenario() -> list[bool]:
         stream = FakeStream(ATTACHED, ends=False)
         request = asyncio.create_task(asked(app_of(FakeElector(open_stream=stream)), "GET", SESSION + "/stream"))
-        while stream.events:
-            await asyncio.sleep(0)
+        await _all_sent(stream)
         request.cancel()
         await asyncio.wait([request])
         return stream.closings

@@ -6,6 +6,7 @@ import json
 import socket
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -214,9 +215,10 @@ def _make_no_database(path: Path) -> None:
 
 def _make_newer_schema(path: Path) -> None:
     path.mkdir()
-    with sqlite3.connect(path / "store.sqlite3") as connection:
+    with closing(sqlite3.connect(path / "store.sqlite3")) as connection:
         connection.execute("PRAGMA user_version = 999999")
         connection.execute("CREATE TABLE later (x)")
+        connection.commit()
 
 
 @pytest.mark.parametrize(

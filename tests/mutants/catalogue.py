@@ -7,4 +7,9 @@ from tests.mutants.starred_rules import STARRED_RULES
 
 MUTANTS = (*STARRED_RULES, *CLASSICS)
 
-EQUIVALENT: dict[str, str] = {}
+EQUIVALENT = {
+    "no first look at the deadline before a claim is sent": (
+        "the second look refuses every grant, and a claim that lands under a dead session is taken over by whoever"
+        " comes next; the first look only saves the write"
+    ),
+}

@@ -178,7 +178,7 @@ CLASSICS = (
                 "            await self._end",
             ),
         ),
-        seeds=1500,
+        ("a_stale_sighting_ends_nothing",),
     ),
     Mutant(
         "delete without guard",
@@ -210,7 +210,7 @@ CLASSICS = (
         (
             Edit(
                 ACQUISITIONS,
-                "        if hold.client.id != client_id:\n            raise NotHeld(lock.name, lock.describe_holder())\n",
+                "        if owner.id != client_id:\n            raise NotHeld(name, lock.describe_holder())\n",
                 "",
             ),
         ),
@@ -219,7 +219,7 @@ CLASSICS = (
     Mutant(
         "a client may believe longer than its elector does",
         (Edit(CLIENT_SESSIONS, "return max(0.0, min(session.valid_seconds(), client_seconds))", "return max(0.0, client_seconds)"),),
-        ("fast_observer_against_slow_holder", "a_lost_session_is_never_revived"),
+        ("a_paused_elector_costs_no_safety",),
     ),
     Mutant(
         "a client may believe longer than its own time",

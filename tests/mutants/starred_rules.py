@@ -146,7 +146,7 @@ STARRED_RULES = (
     Mutant(
         "a foreign nonce is ignored by the renewal",
         (Edit(OWN, "if _mark(found) != _mark(before):", "if False:"),),
-        ("two_processes_under_one_identity",),
+        ("a_twin_is_noticed_by_its_nonce",),
     ),
     Mutant(
         "a higher epoch is ignored",
@@ -179,14 +179,6 @@ STARRED_RULES = (
             ),
         ),
         ("the_deadline_is_checked_again_after_the_answer",),
-    ),
-    Mutant(
-        "no first look at the deadline",
-        (
-            Edit(NAMED, "if session is None or not session.is_valid():\n                    break", "if session is None:\n                    break"),
-            Edit(NAMED, "self._core.durations.attempt_seconds, send, session.is_valid)" if False else "core.durations.attempt_seconds, send, session.is_valid)", "core.durations.attempt_seconds, send, lambda: True)"),
-        ),
-        seeds=400,
     ),
     Mutant(
         "a process adopts the session that it has lost",

@@ -8,6 +8,7 @@ from tests.processes.electors import LONG
 from tests.processes.history import now_ns, seconds_between
 from tests.processes.machine import Machine
 from tests.processes.running import GENEROUS, wait_until
+from tests.processes.test_holder import queue_up
 
 
 @pytest.mark.parametrize("leave", ["exit", "abrupt"])
@@ -41,9 +42,10 @@ def test_a_parent_that_is_killed_is_dead_though_its_child_lives(machine: Machine
     parent.acquire("x")
     parent.do("fork", name="x", leave="stay")
     child = parent.adopt(parent.wait_for("child").pid)
+    queue_up(elector, "x", other)
 
     killed_at = parent.kill()
-    next_hold = other.acquire("x")
+    next_hold = other.wait_for("ok", what="acquire")
     assert child.is_running()
     took = seconds_between(killed_at, next_hold.at)
     assert machine.measure("parent killed while its child lives, the next one holds", took, 1.0) < 1.0 * GENEROUS

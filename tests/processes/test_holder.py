@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.processes.electors import LONG, SHORT, ElectorProcess
 from tests.processes.history import seconds_between
 from tests.processes.machine import Machine
-from tests.processes.running import GENEROUS
+from tests.processes.running import GENEROUS, wait_until
 from tests.processes.workers import WorkerProcess
 
 EXIT_CODE_OF_A_LOSS = 70
@@ -91,6 +91,43 @@ def test_a_paused_holder_with_a_callback_is_told_before_it_can_believe(machine: 
     other.wait_for_belief("x", told.at)
     other.release("x")
     holder.wait_for_belief("x", resumed_at)
+
+
+def test_a_killed_leader_is_followed_at_once(machine: Machine):
+    elector = machine.elector(LONG)
+    leader, next_leader = machine.worker(elector, tells=True), machine.worker(elector, tells=True)
+    leader.do("lead", name="x")
+    elected = leader.wait_for("ok", what="lead")
+    next_leader.do("lead", name="x")
+    elector.wait_for_waiters("x", 1)
+
+    killed_at = leader.kill()
+    next_elected = next_leader.wait_for("ok", what="lead")
+    took = machine.measure("leader killed, the next one leads", seconds_between(killed_at, next_elected.at), 1.0)
+    assert took < 1.0 * GENEROUS
+    assert next_elected.token > elected.token
+
+    next_leader.do("resign", name="x")
+    next_leader.wait_for("stopped")
+    wait_until(lambda: elector.is_free("x"), "x is free")
+
+
+def test_a_paused_leader_is_stopped_and_told_and_stands_again(machine: Machine):
+    elector = machine.elector(SHORT)
+    leader, next_leader = machine.worker(elector, tells=True), machine.worker(elector, tells=True)
+    leader.do("lead", name="x")
+    elected = leader.wait_for("ok", what="lead")
+    next_leader.do("lead", name="x")
+    elector.wait_for_waiters("x", 1)
+
+    leader.pause()
+    next_elected = next_leader.wait_for("ok", what="lead")
+    leader.resume()
+    assert leader.wait_for("stopped").token == elected.token
+    assert leader.wait_for("told").token == elected.token
+    elector.wait_for_waiters("x", 1)
+    next_leader.do("resign", name="x")
+    assert leader.wait_for_belief("x", next_elected.at).token > next_elected.token
 
 
 def test_the_paused_holder_of_a_long_lease_keeps_its_lock(machine: Machine):

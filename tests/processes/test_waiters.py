@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from metaparticle_sync import wire
 from tests.processes.electors import LONG
-from tests.processes.history import seconds_between
+from tests.processes.history import now_ns, seconds_between
 from tests.processes.machine import Machine
 from tests.processes.running import GENEROUS, wait_until
 from tests.processes.test_holder import queue_up
@@ -91,21 +93,28 @@ def test_a_grant_to_a_waiter_that_has_just_vanished_is_passed_on(machine: Machin
     assert machine.measure("killed just when granted, the next one holds", took, 1.0) < 1.0 * GENEROUS
 
 
-def test_a_waiter_whose_connection_breaks_is_granted_for_an_instant_only(machine: Machine):
+@pytest.mark.parametrize("parked_seconds", [0.0, 0.2])
+def test_a_waiter_whose_connection_breaks_is_granted_for_an_instant_only(machine: Machine, parked_seconds: float):
     elector = machine.elector(LONG)
-    holder, last = machine.worker(elector), machine.worker(elector)
-    raw = machine.raw_client(elector)
-    holder.acquire("x")
-    pending = raw.begin_to_acquire("x", wire.new_id())
+    holder, vanishing, last = (machine.raw_client(elector) for _ in range(3))
+    held = wire.new_id()
+    assert holder.acquire("x", held).status == 200
+    asked_at = now_ns()
+    lost_answer = vanishing.begin_to_acquire("x", wire.new_id())
     elector.wait_for_waiters("x", 1)
-    queue_up(elector, "x", last)
+    answer = last.begin_to_acquire("x", wire.new_id())
+    elector.wait_for_waiters("x", 2)
+    wait_until(lambda: seconds_between(asked_at, now_ns()) >= parked_seconds, "it has waited for long enough")
 
-    pending.vanish()
-    released = holder.release("x")
-    next_hold = last.wait_for("ok", what="acquire")
+    connections = elector.connections()
+    lost_answer.vanish()
+    wait_until(lambda: elector.connections() < connections, "the elector has seen the end of the connection")
+    released_at = now_ns()
+    assert holder.release("x", held).status == 204
+    assert answer.answer().status == 200
 
     # Its session lives for 120 s, and its place is kept for 2 s; a grant in that gap waits for 1 s.
-    took = seconds_between(released.at, next_hold.at)
+    took = seconds_between(released_at, now_ns())
     assert machine.measure("granted between two polls to nobody, passed on", took, 1.0) < 1.0 * GENEROUS
 
 

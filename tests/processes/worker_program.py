@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from metaparticle_sync import Lock, LockLost
+from metaparticle_sync import Election, Leadership, Lock, LockLost
 from tests.processes.history import HistoryWriter, now_ns
 
 ASK_SECONDS = 0.004
@@ -31,6 +31,8 @@ class Worker:
         self._history = history
         self._arguments = arguments
         self._locks: dict[str, Lock] = {}
+        self._elections: dict[str, Election] = {}
+        self._holdings: dict[str, Lock | Leadership] = {}
         self._tokens: dict[str, int] = {}
         self._calls = 0
         self._stopped = threading.Event()
@@ -70,6 +72,15 @@ class Worker:
         """Toil no more."""
         self._stopped.set()
 
+    def lead(self, name: str) -> None:
+        """Take part in an election, in a thread of its own, until told to resign."""
+        election = self._elections[name] = Election(name, self._elected, self._told)
+        threading.Thread(target=election.run, daemon=True).start()
+
+    def resign(self, name: str) -> None:
+        """End the election."""
+        self._elections[name].shutdown()
+
     def fork(self, name: str, leave: str) -> None:
         """Fork while holding. `leave` is how the child ends: "exit", "abrupt", or "stay" (until it is killed)."""
         child = os.fork()
@@ -90,7 +101,7 @@ class Worker:
 
     def _lock(self, name: str) -> Lock:
         if name not in self._locks:
-            self._locks[name] = Lock(
+            self._locks[name] = self._holdings[name] = Lock(
                 name,
                 on_lost=self._told if self._arguments.tell else None,
                 unavailable_seconds=self._arguments.unavailable_seconds,
@@ -119,6 +130,14 @@ class Worker:
         self._history.write("ok", name=name, call=call, what=what, token=token)
         return what == "acquire"
 
+    def _elected(self, leadership: Leadership) -> None:
+        name, token = leadership.name, leadership.token
+        self._tokens[name], self._holdings[name] = token, leadership
+        self._history.write("ok", name=name, what="lead", token=token)
+        leadership.stopping.wait()
+        del self._tokens[name]
+        self._history.write("stopped", name=name, token=token)
+
     def _have_a_turn(self, name: str, number: int) -> None:
         lock = self._lock(name)
         if self._call("acquire", name, lock.acquire, number):
@@ -146,7 +165,7 @@ class Worker:
         pause = threading.Event()
         doubted: dict[str, int] = {}
         while not pause.wait(ASK_SECONDS):
-            for name in list(self._locks):
+            for name in list(self._holdings):
                 token = self._tokens.get(name, 0)
                 if not self._believe(name) and token and doubted.get(name) != token:
                     doubted[name] = token
@@ -154,12 +173,12 @@ class Worker:
 
     def _believe(self, name: str) -> bool:
         """Ask, and write down a belief."""
-        lock = self._locks[name]
+        holding = self._holdings[name]
         asked = now_ns()
         try:
-            if not lock.held:
+            if not holding.held:
                 return False
-            token = lock.token
+            token = holding.token
         except RuntimeError:  # It was lost or released between the two questions.
             return False
         self._history.write("belief", name=name, token=token, asked=asked)

@@ -37,9 +37,9 @@ async def a_release_in_flight_when_its_elector_restarted(world: World) -> None:
     holder.owner.resume()
     hold = await acquiring
     assert hold is not None
-    waiting = waiter.run(waiter.acquire("a", 3 * D))
-    await world.sleep(1.0)
     release.deliver()
+    await world.sleep(0.1)
+    waiting = waiter.run(waiter.acquire("a", 3 * D))
     await world.sleep(D / 2)
     assert holder.check("a"), "the release of the process before took the lock away"
     await holder.run(holder.release(hold))
@@ -231,7 +231,7 @@ async def a_timeout_is_no_success(world: World) -> None:
     """A `create` never reaches the store while another elector takes the lock: E0's client must wait."""
     e0, e1, late, winner = await two_pods(world)
     store_of(e0).plan("create", "lock", "a", times=3, lose_request=True)
-    acquiring = late.run(late.acquire("a", D / 2))
+    acquiring = late.run(late.acquire("a", 2 * D))
     await world.sleep(0.2)
     await world.hold(winner, "a")
     assert await acquiring is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.simulation.faulty_store import StoreHandle
+from tests.simulation.recorder import Operation
 from tests.simulation.schedules import (
     D,
     commits_of,
@@ -77,30 +78,28 @@ async def an_adoption_is_not_dated_by_its_second_try(world: World) -> None:
     e0, e1, holder, waiter = await two_pods(world)
     await world.hold(holder, "a")
     session = session_of(world, e0)
-    stale_at = await until_renewed(world, session)
+    stale_at = await until_renewed(world, session) + 0.001
     waiting = waiter.run(waiter.acquire("a", 100.0))
     holder.crash()
     elector_of(e0).crash()
+    until = world.loop.time() + lease(D).validity_seconds + 0.5
+
+    def lost(operation: Operation) -> bool:
+        return operation.name == session and world.loop.time() < until
 
     def prepare(store: StoreHandle) -> None:
-        adoption = renewal_of(session)
-        store.plan(where=adoption, lose_answer=True)
-        store.plan(where=adoption, times=100, lose_request=True, fail_after_seconds=0.2)
-        store.plan("get", "session", session, times=100, lose_request=True, fail_after_seconds=0.2)
+        store.plan("list", "session")
+        store.plan("list", "session", times=2, stale_at=stale_at)
+        store.plan("replace", "session", session, lose_answer=True)
+        store.plan(None, "session", where=lost, times=100, lose_request=True, fail_after_seconds=0.2)
 
     again = e0.start_elector(prepare=prepare)
-    adopted = await until_renewed(world, session)
-    await world.sleep(lease(D).validity_seconds + 1.0 - (world.loop.time() - adopted))
-    again.store.forget_plans()
-    again.store.plan("list", "session", times=2, stale_at=stale_at + 0.001)
+    await world.until(lambda: again.elector.session is not None, 2 * D)
     newcomer = world.add_client(e0)
-    taken = newcomer.run(newcomer.acquire("b", 5.0))
-    await world.until(lambda: again.elector.session is not None, 10.0)
+    await world.hold(newcomer, "b", 5.0)
     e0.faults.outage = True
-    await taken
     assert await waiting is not None
-    watcher = world.add_client(e1)
-    await world.hold(watcher, "b", 3 * D)
+    await world.hold(world.add_client(e1), "b", 3 * D)
 
 
 @schedule
@@ -126,15 +125,16 @@ async def slow_answer_then_partition(world: World) -> None:
 @schedule
 async def the_first_unanswered_send_counts(world: World) -> None:
     """The first copy of a renewal lands, unanswered; the next ones are lost, until one finds the conflict."""
-    e0, e1, holder, waiter = await two_pods(world)
+    e0, _, holder, waiter = await two_pods(world)
     await world.hold(holder, "a")
     session = session_of(world, e0)
     store = store_of(e0)
     renewal = store.plan(where=renewal_of(session), lose_answer=True)
     store.plan(where=renewal_of(session), times=3, lose_request=True, fail_after_seconds=2.0)
+    conflict = store.plan(where=renewal_of(session))
     waiting = waiter.run(waiter.acquire("a", 100.0))
     await renewal.applied.wait()
-    await world.until(lambda: len(renewal.operations) and store.plans_left == 0, D)
+    await conflict.applied.wait()
     await world.sleep(0.2)
     e0.faults.outage = True
     assert await waiting is not None
@@ -212,27 +212,52 @@ async def a_live_session_is_never_ended(world: World) -> None:
 @schedule
 async def a_sighting_counts_from_its_receipt(world: World) -> None:
     """E1's first look is sent, E0 renews, and only then the look lands: the wait counts from its answer."""
-    e0 = world.add_pod("e0", lease(200.0, 1000.0), clock_rate=0.99)
-    e1 = world.add_pod("e1", lease(200.0, 1000.0), clock_rate=1.01)
+    e0 = world.add_pod("e0", lease(400.0, 2000.0), clock_rate=0.99)
+    e1 = world.add_pod("e1", lease(400.0, 2000.0), clock_rate=1.01)
     await world.until_ready()
     holder, waiter = world.add_client(e0), world.add_client(e1)
     await world.hold(holder, "a")
     session = session_of(world, e0)
-    store, observer = store_of(e0), store_of(e1)
-    renewed_at = await until_renewed(world, session)
-    renewal = store.plan(where=renewal_of(session), hold_request=True)
-    look = observer.plan("get", "session", session, hold_request=True)
-    await renewal.sent.wait()
-    waiting = waiter.run(waiter.acquire("a", 500.0))
+    await until_renewed(world, session)
+    await world.sleep(8.0)
+    look = store_of(e1).plan("get", "session", session, hold_request=True)
+    waiting = waiter.run(waiter.acquire("a", 1000.0))
     await look.sent.wait()
-    await world.sleep(34.0)
-    assert world.loop.time() - renewed_at < 90.0
-    renewal.deliver()
-    await renewal.applied.wait()
+    await until_renewed(world, session)
     look.deliver()
     await world.sleep(0.1)
     e0.faults.outage = True
     assert await waiting is not None
+
+
+@schedule
+async def a_stale_sighting_ends_nothing(world: World) -> None:
+    """All that E1 reads of E0's session is old: it looks silent, and is renewed all the time."""
+    e0, _, holder, waiter = await two_pods(world)
+    hold = await world.hold(holder, "a")
+    session = session_of(world, e0)
+    stale_at = await until_renewed(world, session) + 0.001
+    e1 = waiter.pod
+    store_of(e1).plan("get", "session", session, times=1000, stale_at=stale_at)
+    waiting = waiter.run(waiter.acquire("a", 5 * D))
+    await world.sleep(3 * D)
+    assert holder.check("a"), "a stale read ended a live session"
+    await holder.run(holder.release(hold))
+    assert await waiting is not None
+
+
+@schedule
+async def a_paused_elector_costs_no_safety(world: World) -> None:
+    """E0's process is paused while its client runs: the client stops believing by itself, in time."""
+    e0, _, holder, waiter = await two_pods(world)
+    await world.hold(holder, "a")
+    await until_renewed(world, session_of(world, e0))
+    waiting = waiter.run(waiter.acquire("a", 100.0))
+    elector_of(e0).pause()
+    assert await waiting is not None
+    elector_of(e0).owner.resume()
+    await world.sleep(D)
+    assert waiter.check("a"), "an elector that was paused wrote over the new holder"
 
 
 @schedule

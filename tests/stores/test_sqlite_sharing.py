@@ -139,6 +139,16 @@ class TestLooking:
 
         use(path, body)
 
+    def test_closing_the_store_ends_the_looks(self, path: Path) -> None:
+        async def body(store: SqliteStore) -> None:
+            start = await store.create("lock", "a", "s", {})
+            async with store.watch("lock", start.version, name="a") as watch:
+                await store.close()
+                with pytest.raises(StoreUnavailable, match="the store was closed"):
+                    await next_change(watch)
+
+        use(path, body)
+
     def test_watches_that_come_and_go_do_not_put_it_off(self, path: Path) -> None:
         async def body(store: SqliteStore) -> None:
             start = await store.create("lock", "a", "s", {})
@@ -348,7 +358,7 @@ class TestSize:
 
         use(path, body)
         # Three pages or four for each write between two tidyings, and those that are made during one.
-        assert max(sizes) < 2 * 5 * 4096 * upkeep.WRITES_BETWEEN_UPKEEP
+        assert max(sizes) < 2 * 5 * PAGE_BYTES * upkeep.WRITES_BETWEEN_UPKEEP
         assert not log.exists()
 
     def test_a_log_that_grew_is_cut_off(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,7 +368,7 @@ class TestSize:
 
         async def body(store: SqliteStore) -> None:
             await write_many(store, upkeep.WAL_FRAMES_LIMIT)
-            assert log.stat().st_size > upkeep.WAL_FRAMES_LIMIT * 4096
+            assert log.stat().st_size > upkeep.WAL_FRAMES_LIMIT * PAGE_BYTES
             with closing(sqlite3.connect(path, isolation_level=None)) as other:
                 upkeep.keep_up(other)
             assert log.stat().st_size == 0

@@ -1,0 +1,67 @@
+"""`threading`'s primitives for a whole cluster: the same classes, over a small server next to the application.
+
+    from metaparticle_sync import Lock
+
+    with Lock("orders"):
+        ...                      # in one process of the cluster at a time
+
+To read the package, begin at the top: `lock` and `election` are what users see. `_acquiring` is one call of `acquire`,
+with the patience of `_waiting`. `_holds` is what this process believes, and until when: the heart of it, without I/O.
+`_keeper` is this process as a client of one elector, and `_listener` its one thread; `_farewells` and `_loss` are what
+they leave behind and whom they tell. `_sidecar` has one method per endpoint, over `_connections`, `_stream` and
+`_answers`. `wire` is the protocol, `errors` the tree of errors. Nothing happens at import, and little is imported.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from metaparticle_sync import wire
+
+if TYPE_CHECKING:
+    from metaparticle_sync._loss import set_loss_policy
+    from metaparticle_sync.election import Election, Leadership
+    from metaparticle_sync.errors import ElectorRefused, ElectorUnavailable, LockLost, NotHeld, SyncError
+    from metaparticle_sync.lock import Lock
+
+__version__ = wire.VERSION
+
+__all__ = [
+    "Election",
+    "ElectorRefused",
+    "ElectorUnavailable",
+    "Leadership",
+    "Lock",
+    "LockLost",
+    "NotHeld",
+    "SyncError",
+    "__version__",
+    "set_loss_policy",
+]
+
+_HOMES = {
+    "Election": "election",
+    "ElectorRefused": "errors",
+    "ElectorUnavailable": "errors",
+    "Leadership": "election",
+    "Lock": "lock",
+    "LockLost": "errors",
+    "NotHeld": "errors",
+    "SyncError": "errors",
+    "set_loss_policy": "_loss",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is asked for the first time."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 -- part of the laziness
+
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,440 @@
+"""A small elector in a thread of the test: the wire protocol, no store, and faults at the push of a button.
+
+It is not the real one's twin, but the other side of the client's bargain: it records what it is asked, and it can be
+told to answer anything, nothing, late or half.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from metaparticle_sync import wire
+
+BOUND_SECONDS = 20.0
+
+
+class Request(NamedTuple):
+    method: str
+    path: str
+    body: dict[str, Any]
+    peer: str
+
+
+class Fault(NamedTuple):
+    """What happens instead of an answer to the requests that match; `times` times."""
+
+    method: str
+    path: str
+    act: Callable[[Handler], None]
+    times: int
+
+
+class FakeElector:
+    """Start it with `start`; `kill` ends it as SIGKILL would; `start` again is a restart on the same port."""
+
+    def __init__(self, *, valid_seconds: float = 10.0, tick_seconds: float = 1.0) -> None:
+        self.valid_seconds = valid_seconds
+        self.tick_seconds = tick_seconds
+        self.incarnation = "one"
+        self.changed = threading.Condition()
+        self.clients: dict[str, str | None] = {}
+        """The stream address of each client."""
+        self.locks: dict[str, tuple[str, str, int]] = {}
+        self.queues: dict[str, list[str]] = {}
+        self.dead: set[str] = set()
+        self.lost: dict[str, dict[str, dict[str, str]]] = {}
+        self.undecided = False
+        self.requests: list[Request] = []
+        self.streams: dict[str, deque[dict[str, Any] | None]] = {}
+        self.tokens = 100
+        self.port = 0
+        self._faults: list[Fault] = []
+        self._server: _Server | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> FakeElector:
+        self._server = _Server(("127.0.0.1", self.port), Handler)
+        self._server.fake = self
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def kill(self) -> None:
+        """All connections end; what clients were known is forgotten, what is held is not."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.shutdown()
+        server.server_close()
+        with self.changed:
+            self.clients.clear()
+            self.queues.clear()
+            server.is_dead = True
+            self.changed.notify_all()
+        server.end_connections()
+
+    def inject(self, method: str, path: str, act: Callable[[Handler], None], times: int = 1) -> None:
+        """Let the next `times` requests that match (a regular expression) meet a fault."""
+        with self.changed:
+            self._faults.append(Fault(method, path, act, times))
+
+    def heal(self) -> None:
+        with self.changed:
+            self._faults.clear()
+
+    def take_fault(self, method: str, path: str) -> Callable[[Handler], None] | None:
+        with self.changed:
+            for index, fault in enumerate(self._faults):
+                if fault.method == method and re.search(fault.path, path):
+                    if fault.times == 1:
+                        del self._faults[index]
+                    else:
+                        self._faults[index] = fault._replace(times=fault.times - 1)
+                    return fault.act
+        return None
+
+    def holder_of(self, name: str) -> str | None:
+        with self.changed:
+            return self.locks[name][1] if name in self.locks else None
+
+    def take(self, name: str) -> None:
+        """Somebody else, on another machine, holds it."""
+        with self.changed:
+            self.tokens += 1
+            self.locks[name] = ("other", "0" * 32, self.tokens)
+
+    def free(self, name: str) -> None:
+        with self.changed:
+            self._hand_on(name)
+
+    def lose(self, name: str, reason: str = "because of the test") -> None:
+        """Tell the holder that it is no more."""
+        with self.changed:
+            client, holder, _ = self.locks.pop(name)
+            self.dead.add(holder)
+            loss = {"kind": "lock", "name": name, "holder": holder, "reason": reason}
+            self.lost.setdefault(client, {})[holder] = loss
+            self.push(client, {"event": "lost"} | loss)
+
+    def push(self, client: str, event: dict[str, Any] | None) -> None:
+        with self.changed:
+            if client in self.streams:
+                self.streams[client].append(event)
+                self.changed.notify_all()
+
+    def asked(self, method: str, path: str) -> list[Request]:
+        with self.changed:
+            return [request for request in self.requests if request.method == method and re.search(path, request.path)]
+
+    def waits_for(self, condition: Callable[[], object]) -> bool:
+        """Wait until it is true, with a bound."""
+        return eventually(condition)
+
+    def _hand_on(self, name: str) -> None:
+        self.locks.pop(name, None)
+        self.changed.notify_all()
+
+
+def eventually(condition: Callable[[], object], seconds: float = BOUND_SECONDS) -> bool:
+    """Wait until it is true; False if it never was within the bound."""
+    until = time.monotonic() + seconds
+    tick = threading.Event()
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        tick.wait(0.002)
+    return True
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = True
+    request_queue_size = 128
+    fake: FakeElector
+    is_dead = False
+
+    def __init__(self, *args: Any) -> None:
+        self.connections: set[socket.socket] = set()
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.connections.discard(request)
+        super().shutdown_request(request)
+
+    def end_connections(self) -> None:
+        for connection in list(self.connections):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def handle_error(self, *_: Any) -> None:
+        pass
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    server: _Server
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    do_PUT = do_POST = do_DELETE = do_GET
+
+    def answer(self, status: int, body: Any = None, content_type: str = "application/json") -> None:
+        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        self.send_response(status)
+        if data:
+            self.send_header("Content-Type", content_type)
+        if status != 204:
+            self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+        self.wfile.flush()
+
+    def problem(self, status: int, code: str, **extra: Any) -> None:
+        body = {"type": "about:blank", "title": code, "status": status, "code": code, "detail": f"it is {code}"}
+        self.answer(status, body | extra, wire.PROBLEM_TYPE)
+
+    def _serve(self) -> None:
+        fake = self.server.fake
+        length = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(length)) if length else {}
+        peer = f"{self.client_address[0]}:{self.client_address[1]}"
+        with fake.changed:
+            fake.requests.append(Request(self.command, self.path, body, peer))
+        fault = fake.take_fault(self.command, self.path)
+        if fault is not None:
+            fault(self)
+            return
+        kind, _, rest = self.path[1:].partition("/")
+        if kind == "sessions":
+            client, _, tail = rest.partition("/")
+            self._stream(client) if tail else self._session(client, body)
+        else:
+            self._lock(unquote(rest), body)
+
+    def _session(self, client: str, body: dict[str, Any]) -> None:
+        fake = self.server.fake
+        with fake.changed:
+            if self.command == "DELETE":
+                fake.clients.pop(client, None)
+                for name in [name for name, lock in fake.locks.items() if lock[0] == client]:
+                    fake._hand_on(name)
+                self.answer(204)
+                return
+            if self.command == "POST" and client not in fake.clients:
+                self.problem(409, "unknown_client")
+                return
+            fake.clients[client] = body["stream"]
+            losses = fake.lost.setdefault(client, {})
+            for holder in body.get("acknowledged", ()):
+                losses.pop(holder, None)
+            held = []
+            for hold in body.get("holds", ()):
+                if fake.locks.get(hold["name"], ("", "", 0))[1] == hold["holder"]:
+                    held.append(hold["holder"])
+                else:
+                    losses[hold["holder"]] = {**hold, "reason": "not held any more"}
+            self.answer(
+                200,
+                {
+                    "client": client,
+                    "incarnation": fake.incarnation,
+                    "valid_seconds": fake.valid_seconds,
+                    "ttl_seconds": 30.0,
+                    "tick_seconds": fake.tick_seconds,
+                    "holds": [] if fake.undecided else held,
+                    "lost": list(losses.values()),
+                },
+            )
+
+    def _stream(self, client: str) -> None:
+        fake = self.server.fake
+        if client not in fake.clients:
+            self.problem(409, "unknown_client")
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", wire.STREAM_TYPE)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        peer = f"{self.client_address[0]}:{self.client_address[1]}"
+        events: deque[dict[str, Any] | None] = deque(
+            [{"event": "attached", "peer": peer, "tick_seconds": fake.tick_seconds}]
+        )
+        with fake.changed:
+            fake.streams[client] = events
+        while not self.server.is_dead:
+            with fake.changed:
+                if not events:
+                    fake.changed.wait(fake.tick_seconds)
+                event = events.popleft() if events else {"event": "tick"}
+            if event is None:
+                self.wfile.write(b"0\r\n\r\n")
+                self.wfile.flush()
+                return
+            line = json.dumps(event).encode() + b"\n"
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+            self.wfile.flush()
+
+    def _lock(self, name: str, body: dict[str, Any]) -> None:
+        with self.server.fake.changed:
+            if self.command == "GET":
+                self._read(name)
+            elif self.command == "DELETE":
+                self._release(name, body)
+            else:
+                self._acquire(name, body)
+
+    def _read(self, name: str) -> None:
+        lock = self.server.fake.locks.get(name)
+        if lock is None:
+            self.problem(404, "lock_free")
+            return
+        spec = {"owner": "pod-7", "process": "host:17 worker.py", "acquiredAt": "2026-01-01T00:00:00Z"}
+        self.answer(200, {"kind": "Lock", "metadata": {"name": name}, "spec": spec | {"token": str(lock[2])}})
+
+    def _release(self, name: str, body: dict[str, Any]) -> None:
+        fake = self.server.fake
+        holder = body["holder"]
+        lock = fake.locks.get(name)
+        queue = fake.queues.get(name, [])
+        known = holder in fake.dead
+        fake.dead.add(holder)
+        if lock is not None and lock[1] == holder:
+            fake._hand_on(name)
+        elif holder in queue:
+            queue.remove(holder)
+            fake.changed.notify_all()
+        elif not known:
+            held_by = {"owner": "pod-7", "process": "host:17 worker.py", "token": str(lock[2])} if lock else None
+            self.problem(409, "not_held", **({"held_by": held_by} if held_by else {}))
+            return
+        self.answer(204)
+
+    def _acquire(self, name: str, body: dict[str, Any]) -> None:
+        fake = self.server.fake
+        client, holder, wait_seconds = body["client"], body["holder"], body["wait_seconds"]
+        if client not in fake.clients:
+            self.problem(409, "unknown_client")
+            return
+        queue = fake.queues.setdefault(name, [])
+        if holder not in queue:
+            queue.append(holder)
+        until = time.monotonic() + wait_seconds
+        while holder not in fake.dead:
+            lock = fake.locks.get(name)
+            if lock is None and queue and queue[0] == holder:
+                fake.tokens += 1
+                lock = fake.locks[name] = (client, holder, fake.tokens)
+            if lock is not None and lock[1] == holder:
+                if holder in queue:
+                    queue.remove(holder)
+                self._grant(name, holder, lock[2])
+                return
+            if wait_seconds == 0:
+                queue.remove(holder)
+                self.problem(409, "lock_held", held_by={"owner": "pod-7", "process": "host:17 worker.py"})
+                return
+            left = until - time.monotonic()
+            if self.server.is_dead:
+                return
+            if left <= 0:
+                self.answer(202, {"name": name, "state": "waiting", "holder": holder})
+                return
+            fake.changed.wait(left)
+        if holder in queue:
+            queue.remove(holder)
+        self.problem(409, "holder_dead")
+
+    def _grant(self, name: str, holder: str, token: int) -> None:
+        fake = self.server.fake
+        self.answer(
+            200,
+            {
+                "name": name,
+                "state": "held",
+                "holder": holder,
+                "token": str(token),
+                "valid_seconds": fake.valid_seconds,
+                "incarnation": fake.incarnation,
+            },
+        )
+
+
+def drop(handler: Handler) -> None:
+    """End the connection without an answer."""
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def hang(handler: Handler) -> None:
+    """Never answer, until the elector is killed or healed, or the client goes away."""
+    handler.close_connection = True
+    handler.connection.settimeout(BOUND_SECONDS)
+    try:
+        while handler.connection.recv(1, socket.MSG_PEEK):
+            with handler.server.fake.changed:
+                handler.server.fake.changed.wait(0.01)
+            if handler.server.is_dead:
+                return
+    except OSError:
+        return
+
+
+def says(status: int, body: Any, content_type: str = "application/json") -> Callable[[Handler], None]:
+    """Answer this, whatever it is."""
+    return lambda handler: handler.answer(status, body, content_type)
+
+
+def refuses(status: int, code: str) -> Callable[[Handler], None]:
+    """Answer with a problem."""
+    return lambda handler: handler.problem(status, code)
+
+
+def truncates(handler: Handler) -> None:
+    """Send half an answer."""
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", "200")
+    handler.end_headers()
+    handler.wfile.write(b'{"name": "x", "sta')
+    handler.wfile.flush()
+    drop(handler)
+
+
+def trickles(handler: Handler) -> None:
+    """Send the head of an answer, and then one byte after the other, without end."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "100000")
+    handler.end_headers()
+    try:
+        while not handler.server.is_dead:
+            handler.wfile.write(b" ")
+            handler.wfile.flush()
+            with handler.server.fake.changed:
+                handler.server.fake.changed.wait(0.05)
+    except OSError:
+        handler.close_connection = True
