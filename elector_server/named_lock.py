@@ -148,7 +148,8 @@ class NamedLock:
 
     def see(self, version: int, record: Record | None) -> None:
         """Take in a change or a read, unless something newer is known."""
-        if version <= self._version:
+        is_forgotten = self._known in (Known.NOTHING, Known.EXISTS)
+        if version < self._version or (version == self._version and not is_forgotten):
             return
         self._know(version, record)
         self._check_hold()

@@ -89,6 +89,9 @@ class OwnSession:
         self.adopted_at: float | None = None
         self.lost_reason: str | None = None
         self.left_over: list[str] = []
+        """Sessions of this identity and boot that go on without anybody: they end by observation."""
+        self.left_from_before_boot: list[str] = []
+        """Those of an earlier boot, whose writers are certainly gone."""
         self.not_open_reason = "its session is not open yet"
 
     @property
@@ -153,13 +156,14 @@ class OwnSession:
             self._clock, self._attempt_seconds(), lambda: self._store.list(KIND, session=self._identity.key)
         )
         adopted = False
-        self.left_over = []
+        self.left_over, self.left_from_before_boot = [], []
         for record in sorted(listing.records, key=lambda record: -record.version):
             session = Session.from_spec(record.spec)
             if not adopted and rules.is_adoptable(session, self._identity.boot_id):
                 adopted = await self._adopt(record, session)
             elif session.state is not State.ENDED:
-                self.left_over.append(record.name)
+                is_of_this_boot = session.boot_id == self._identity.boot_id
+                (self.left_over if is_of_this_boot else self.left_from_before_boot).append(record.name)
         return adopted
 
     async def _adopt(self, record: Record, session: Session) -> bool:

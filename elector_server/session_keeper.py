@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from elector_server.own_session import OwnSession
 from elector_server.reconcile import Reconcile
+from elector_server.rules import session as rules
 from elector_server.rules.lock import KIND
-from elector_server.store import StoreUnavailable
+from elector_server.rules.session import Session, State
+from elector_server.store import Conflict, StoreUnavailable
 from elector_server.writes import Backoff, attempt
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ class SessionKeeper:
         reconciling = core.background.start(Reconcile(core, session).run())
         for session_id in session.left_over:
             core.background.start(self._free_left_over(session_id))
+        for session_id in session.left_from_before_boot:
+            core.background.start(self._free_from_before_boot(session_id))
         self._tell_locks()
         self.opened.set()
         await session.keep()
@@ -79,6 +83,35 @@ class SessionKeeper:
         self._core.foreign.observe(session_id, self._core.durations.lease_seconds, ended.set)
         await ended.wait()
         await self.free_records_of(session_id)
+
+    async def _free_from_before_boot(self, session_id: str) -> None:
+        """No process of before the boot can be left, neither its elector nor its clients: nothing has to be awaited."""
+        core = self._core
+        backoff = Backoff(core.clock, core.random)
+        while True:
+            try:
+                if await self._end(session_id):
+                    break
+            except (StoreUnavailable, Conflict):
+                pass  # Nothing is known from this try; the next one begins with a read.
+            await backoff.pause()
+        core.foreign.note_ended(session_id)
+        await self.free_records_of(session_id)
+
+    async def _end(self, session_id: str) -> bool:
+        core, seconds = self._core, self._core.durations.attempt_seconds
+        record = await attempt(core.clock, seconds, lambda: core.store.get(rules.KIND, session_id))
+        if record is None:
+            return False
+        session = Session.from_spec(record.spec)
+        if session.state is not State.ENDED:
+            spec = rules.end(session).to_spec()
+            await attempt(
+                core.clock,
+                seconds,
+                lambda: core.store.replace(rules.KIND, session_id, record.version, record.session, spec),
+            )
+        return True
 
     async def free_records_of(self, session_id: str) -> None:
         """Hand on every lock that still hangs on a session that has ended."""

@@ -9,11 +9,8 @@ import pytest
 from elector_server.logs import LOGGER, JsonFormatter, ServerLog, TextFormatter, configure
 
 
-def _record(message: str, *arguments: object, failed: bool = False) -> logging.LogRecord:
-    try:
-        raise ValueError("a defect")
-    except ValueError as error:
-        trace = (type(error), error, error.__traceback__) if failed else None
+def _record(message: str, *arguments: object, error: Exception | None = None) -> logging.LogRecord:
+    trace = (type(error), error, error.__traceback__) if error is not None else None
     return logging.LogRecord("elector", logging.WARNING, __file__, 1, message, arguments, trace)
 
 
@@ -23,7 +20,7 @@ def test_text_is_one_line() -> None:
 
 
 def test_json_is_one_object_on_one_line() -> None:
-    line = JsonFormatter().format(_record("two\nlines of %s", "ä", failed=True))
+    line = JsonFormatter().format(_record("two\nlines of %s", "ä", error=ValueError("a defect")))
     assert "\n" not in line
     fields = json.loads(line)
     assert (fields["level"], fields["message"]) == ("warning", "two\nlines of ä")
