@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 
 from benchmarks.elector import ROOT, Elector
 from benchmarks.table import Row, percentile, spread
@@ -56,7 +57,7 @@ def measure_hand_off(elector: Elector, cycle_seconds: float) -> Row:
     tenures.sort()
     hand_offs = [
         acquired_at - released_at
-        for (_, _, released_at, giver), (_, acquired_at, _, taker) in zip(tenures, tenures[1:], strict=False)
+        for (_, _, released_at, giver), (_, acquired_at, _, taker) in pairwise(tenures)
         if giver != taker
     ][20:-20]
     return Row(

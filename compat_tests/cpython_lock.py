@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import unittest
+
 from test import lock_tests
 
 from metaparticle_sync import Lock

@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from metaparticle_sync.wire import VERSION as __version__
+from metaparticle_sync import wire
 
-__all__ = ["__version__"]
+__version__ = wire.VERSION

@@ -225,6 +225,7 @@ class Acquisitions:
         return True
 
     async def in_time(self, written: Awaitable[object]) -> bool:
+        """Whether it was done while a caller can wait; if not, it goes on."""
         future = asyncio.ensure_future(written)
         if await _is_done_soon(future):
             return True

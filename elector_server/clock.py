@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 # CLOCK_BOOTTIME runs on while the machine is suspended. macOS has no such clock; its MONOTONIC runs on in sleep.
@@ -32,14 +32,18 @@ class SystemClock:
     """The machine's own clock."""
 
     def now(self) -> float:
+        """CLOCK_BOOTTIME."""
         return time.clock_gettime(_BOOT_CLOCK)
 
     def wall(self, ahead_seconds: float = 0.0) -> str:
-        moment = datetime.now(timezone.utc) + timedelta(seconds=ahead_seconds)
+        """UTC, to the millisecond."""
+        moment = datetime.now(UTC) + timedelta(seconds=ahead_seconds)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     async def sleep(self, seconds: float) -> None:
+        """The event loop's sleep."""
         await asyncio.sleep(seconds)
 
     def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        """The event loop's timeout."""
         return asyncio.timeout(seconds)

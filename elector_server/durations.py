@@ -103,11 +103,6 @@ def validity_seconds(lease_seconds: float) -> float:
     return lease_seconds - max(2.0, lease_seconds / 6)
 
 
-def observe_seconds(lease_seconds: float) -> float:
-    """How long an observer must see a foreign session of this lease unchanged before it may end it."""
-    return 1.01 * lease_seconds + 0.5
-
-
 def broken_rules(lease_seconds: float, client_ttl_seconds: float) -> tuple[BrokenRule, ...]:
     """Each rule that these settings break; empty if they are fine."""
     return (

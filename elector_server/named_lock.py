@@ -307,7 +307,7 @@ class NamedLock:
             return
         if record is None:
             self._known, self._lock = Known.FREE, None
-        # Either the record went away meanwhile or the read is stale; a create tells, and a pause keeps it from spinning.
+        # The record went away meanwhile or the read is stale: a create tells, and a pause keeps this from spinning.
         await core.clock.sleep(STALE_READ_SECONDS * core.random.uniform(0.5, 1.5))
 
     async def _hand_on(self, session: OwnSession) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import resource
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ SPARE_FILES: Final = 64
 LOOK_SECONDS: Final = 0.25
 """A look lists every open file, so it is not taken for each request."""
 
-_OPEN_FILES_FOLDER: Final = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+_OPEN_FILES_FOLDER: Final = Path("/dev/fd")
 
 
 class OpenFiles:
@@ -30,5 +30,5 @@ class OpenFiles:
         if now - self._looked_at >= LOOK_SECONDS:
             self._looked_at = now
             soft_limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-            self._has_room = soft_limit - len(os.listdir(_OPEN_FILES_FOLDER)) >= SPARE_FILES
+            self._has_room = soft_limit - sum(1 for _ in _OPEN_FILES_FOLDER.iterdir()) >= SPARE_FILES
         return self._has_room

@@ -5,8 +5,8 @@
                 └── deadline, foreign ─┘
                     writer, ended
 
-The deadline is `t_send + H`, with `t_send` read before the send of the write that turned out to commit (of an unanswered
-one: the earliest copy). It is compared whenever somebody asks, so no timer has to fire for it to hold. A lost session
+The deadline is `t_send + H`, with `t_send` read before the send of the write that turned out to commit (of an
+unanswered one: the earliest copy). It is compared whenever somebody asks, so no timer has to fire for it to hold. A lost session
 is never revived: the elector begins another one.
 """
 

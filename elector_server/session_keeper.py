@@ -118,6 +118,7 @@ class SessionKeeper:
         core = self._core
         backoff = Backoff(core.clock, core.random)
         while True:
+            await self.opened.wait()  # Without a session nothing can be taken, and a new one forgets what was seen.
             try:
                 listing = await attempt(
                     core.clock, core.durations.attempt_seconds, lambda: core.store.list(KIND, session=session_id)

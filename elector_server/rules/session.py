@@ -1,8 +1,8 @@
 """The rules of a session: one elector's life in the store, kept alive by renewals, ended by observation.
 
-A session is a lease. Its owner renews it; whoever wants something that hangs on it must first see it *silent* (the same
-id, epoch, seq and version for the whole observation time, by the observer's own clock) and then *end* it by a conditional
-write. That write is what makes a late renewal fail. Nobody compares clocks with anybody.
+A session is a lease. Its owner renews it; whoever wants something that hangs on it must first see it *silent* (the
+same id, epoch, seq and version for the whole observation time, by the observer's own clock) and then *end* it by a
+conditional write. That write is what makes a late renewal fail. Nobody compares clocks with anybody.
 
         create            renew (seq + 1)             end
     ─────────────> live ───────────────────> live ──────────> ended
@@ -28,7 +28,7 @@ Gray and Cheriton's leases: first the session ends, only then is anything taken 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ CLOCK_RATE_MARGIN: Final = 1.01
 OBSERVATION_MARGIN_SECONDS: Final = 0.5
 
 
-class State(str, Enum):
+class State(StrEnum):
     """Where a session stands. `gone` was found missing and waits to be ended; `ended` is final."""
 
     LIVE = "live"

@@ -233,14 +233,18 @@ def test_interrupt_in_the_last_moment_leaves_no_belief(elector, monkeypatch):
     assert elector.locks == {}
 
 
+def own_threads():
+    return [thread for thread in threading.enumerate() if "metaparticle_sync" in thread.name]
+
+
 def test_fast_path_costs_two_requests_and_no_thread(elector):
     lock = Lock("x")
     with lock:
         pass
-    threads = threading.active_count()
+    threads = own_threads()
     asked = len(elector.requests)
     with lock:
-        assert threading.active_count() == threads
+        assert own_threads() == threads
     mine = [request for request in elector.requests[asked:] if request.method != "POST"]
     assert [(request.method, request.path) for request in mine] == [("PUT", "/locks/x"), ("DELETE", "/locks/x")]
 
@@ -250,6 +254,4 @@ def test_connections_are_kept(elector):
     for _ in range(20):
         with lock:
             pass
-    assert len({request.peer for request in elector.asked("PUT|DELETE", "/locks")}) <= 1 or (
-        len({request.peer for request in elector.requests if request.path == "/locks/x"}) <= 2
-    )
+    assert len({request.peer for request in elector.requests if request.path == "/locks/x"}) <= 2

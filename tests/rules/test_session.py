@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elector_server.durations import validity_seconds
 from elector_server.rules import session as rules
 from elector_server.rules.session import ForeignWriter, IllegalTransition, Observation, Session, State
 
@@ -94,8 +95,6 @@ def test_silence_takes_the_whole_observation_of_the_records_own_lease(lease_seco
 @given(st.floats(min_value=4.0, max_value=3600.0), st.floats(min_value=0.92, max_value=1.08))
 def test_an_owner_has_stopped_before_any_observer_may_take(lease_seconds: float, rate: float):
     """P1: clocks that differ by less than 1.2x. The owner's clock runs at `rate`, the observer's at 1 / rate."""
-    from elector_server.durations import validity_seconds
-
     owner_stops_after = validity_seconds(lease_seconds) / rate
     observer_takes_after = rules.observation_seconds(lease_seconds) * rate
     assert owner_stops_after < observer_takes_after
