@@ -6,8 +6,9 @@
                             ├── stream ended by the peer, proven ────┼──> gone: everything it had is released
                             └── closed by itself ────────────────────┘
 
-A broken connection is no proof of a death: a proxy or port-forward may stand in between. It is one only if the
-client has named its own socket's address, that address is the one that the elector sees, it is loopback, and the peer ended it.
+A broken connection is no proof of a death: a proxy or port-forward may stand in between. It is one only if the client
+has named its own socket's address, that address is the one that the elector sees, it is loopback, and the peer ended
+it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The elector: clients on one side, the store on the other, and one session between them.
 
 `acquire` and `release` only change what is wanted of a `NamedLock`; that one's loop reads, decides (`rules.turn`),
-writes by compare-and-swap, and otherwise waits for a change. Time, randomness and the store are handed in, so the same code
-runs in production and in a simulation.
+writes by compare-and-swap, and otherwise waits for a change. Time, randomness and the store are handed in, so the
+same code runs in production and in a simulation.
 
     open_client, heartbeat, open_stream, close_client      clients.py
     acquire, release, present                              named_lock.py

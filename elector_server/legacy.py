@@ -1,8 +1,8 @@
 """The original protocol: requests without a body, answered with nothing but a status.
 
 Its clients, in five languages, PUT every 10 s while they hold, and never release. Such a hold belongs to the pod, not
-to a client; it lives 30 s after its last PUT, and nothing else renews it. A 200 promises the 12 s until the next PUT has
-come: with less than that certain, the elector first waits for a fresh renewal of its session, and then says no.
+to a client; it lives 30 s after its last PUT, and nothing else renews it. A 200 promises the 12 s until the next PUT
+has come: with less than that certain, the elector first waits for a fresh renewal of its session, and then says no.
 """
 
 from __future__ import annotations

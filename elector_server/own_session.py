@@ -6,8 +6,8 @@
                     writer, ended
 
 The deadline is `t_send + H`, with `t_send` read before the send of the write that turned out to commit (of an
-unanswered one: the earliest copy). It is compared whenever somebody asks, so no timer has to fire for it to hold. A lost session
-is never revived: the elector begins another one.
+unanswered one: the earliest copy). It is compared whenever somebody asks, so no timer has to fire for it to hold. A
+lost session is never revived: the elector begins another one.
 """
 
 from __future__ import annotations

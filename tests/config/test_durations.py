@@ -13,9 +13,9 @@ from elector_server.durations import (
     LEASE_SECONDS_MIN,
     Durations,
     ImpossibleDuration,
-    observe_seconds,
     validity_seconds,
 )
+from elector_server.rules.session import observation_seconds
 
 LEASES = st.floats(LEASE_SECONDS_MIN, LEASE_SECONDS_MAX)
 TTLS = st.floats(CLIENT_TTL_SECONDS_MIN, CLIENT_TTL_SECONDS_MAX)
@@ -33,14 +33,14 @@ def test_the_default_is_what_the_documents_say() -> None:
     assert durations.client_belief_seconds == 27
     assert durations.adoption_grace_seconds == 30
     assert durations.legacy_allowed
-    assert observe_seconds(20) + durations.poll_seconds == pytest.approx(24.7)
+    assert observation_seconds(20) + durations.poll_seconds == pytest.approx(24.7)
 
 
 @given(LEASES, TTLS)
 def test_relations_that_the_protocol_rests_on(lease_seconds: float, client_ttl_seconds: float) -> None:
     durations = Durations(lease_seconds, client_ttl_seconds)
     # An owner stops believing before any observer may end its session, though its clock be 1.2 times slower.
-    assert durations.validity_seconds * 1.2 < observe_seconds(lease_seconds)
+    assert durations.validity_seconds * 1.2 < observation_seconds(lease_seconds)
     # One renewal may fail altogether, and the next one still comes in time.
     assert durations.renew_seconds + durations.attempt_seconds < durations.validity_seconds
     assert durations.attempt_seconds < durations.renew_seconds
@@ -55,7 +55,7 @@ def test_relations_that_the_protocol_rests_on(lease_seconds: float, client_ttl_s
 def test_a_longer_lease_is_longer_in_everything(one: float, other: float) -> None:
     assume(one < other)
     assert validity_seconds(one) < validity_seconds(other)
-    assert observe_seconds(one) < observe_seconds(other)
+    assert observation_seconds(one) < observation_seconds(other)
 
 
 def test_the_original_protocol_needs_twenty_seconds() -> None:
