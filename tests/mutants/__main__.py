@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.mutants.catalogue import EQUIVALENT, MUTANTS
-from tests.mutants.mutant import DoesNotApply, Mutant, Verdict, judge
+from tests.mutants.mutant import NOTHING_FAILED, DoesNotApply, Mutant, Verdict, judge
 
 EVIDENCE_CHARACTERS = 110
 
@@ -22,6 +22,8 @@ EVIDENCE_CHARACTERS = 110
 def main() -> int:
     """Judge all mutants, or those whose name contains an argument."""
     wanted = [mutant for mutant in MUTANTS if not sys.argv[1:] or any(part in mutant.name for part in sys.argv[1:])]
+    if not _baseline_is_clean(wanted):
+        return 1
     survivors = 0
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         for line, is_caught in pool.map(_row, wanted):
@@ -30,6 +32,19 @@ def main() -> int:
     print(f"\n{len(wanted)} mutants, {survivors} of them not caught")
     print("\n".join(_equivalent_rows()))
     return 1 if survivors else 0
+
+
+def _baseline_is_clean(wanted: list[Mutant]) -> bool:
+    """Whether the code as it is passes what is going to judge the mutants: else the table would mean nothing."""
+    schedules = sorted({schedule for mutant in wanted for schedule in mutant.schedules})
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        verdict = judge(
+            Mutant("none", (), tuple(schedules), min(20, max(mutant.seeds for mutant in wanted))), Path(folder)
+        )
+    if verdict.caught_by is not None or verdict.evidence != NOTHING_FAILED:
+        print(f"the code without a mutant fails: {verdict.caught_by} {verdict.evidence}")
+        return False
+    return True
 
 
 def _row(mutant: Mutant) -> tuple[str, bool]:

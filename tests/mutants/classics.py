@@ -22,8 +22,16 @@ CLASSICS = (
     Mutant(
         "deadline counted from the answer",
         (
-            Edit(OWN, "self._committed(wanted, self._version, earliest_sent_at)", "self._committed(wanted, self._version, self._clock.now())"),
-            Edit(OWN, "self._committed(wanted, record.version, earliest_sent_at)", "self._committed(wanted, record.version, self._clock.now())"),
+            Edit(
+                OWN,
+                "self._committed(wanted, self._version, earliest_sent_at)",
+                "self._committed(wanted, self._version, self._clock.now())",
+            ),
+            Edit(
+                OWN,
+                "self._committed(wanted, record.version, earliest_sent_at)",
+                "self._committed(wanted, record.version, self._clock.now())",
+            ),
         ),
         ("slow_answer_then_partition",),
     ),
@@ -104,13 +112,25 @@ CLASSICS = (
     ),
     Mutant(
         "token counter reset by delete",
-        (Edit(LOCK, "return version if lock.token is None else lock.token", "return 1 if lock.token is None else lock.token"),),
+        (
+            Edit(
+                LOCK,
+                "return version if lock.token is None else lock.token",
+                "return 1 if lock.token is None else lock.token",
+            ),
+        ),
         ("a_deleted_lock_s_token_is_never_given_again",),
         seeds=20,
     ),
     Mutant(
         "the token of a created hold is not written down",
-        (Edit(LOCK, "return replace(lock, token=token_of(lock, version), queue=queue)", "return replace(lock, queue=queue)"),),
+        (
+            Edit(
+                LOCK,
+                "return replace(lock, token=token_of(lock, version), queue=queue)",
+                "return replace(lock, queue=queue)",
+            ),
+        ),
         ("a_clean_release_reaches_the_next_at_once",),
         seeds=20,
     ),
@@ -218,12 +238,24 @@ CLASSICS = (
     ),
     Mutant(
         "a client may believe longer than its elector does",
-        (Edit(CLIENT_SESSIONS, "return max(0.0, min(session.valid_seconds(), client_seconds))", "return max(0.0, client_seconds)"),),
+        (
+            Edit(
+                CLIENT_SESSIONS,
+                "return max(0.0, min(session.valid_seconds(), client_seconds))",
+                "return max(0.0, client_seconds)",
+            ),
+        ),
         ("a_paused_elector_costs_no_safety",),
     ),
     Mutant(
         "a client may believe longer than its own time",
-        (Edit(DURATIONS, "return self.client_ttl_seconds - self.client_ttl_seconds / 10", "return self.client_ttl_seconds * 1.5"),),
+        (
+            Edit(
+                DURATIONS,
+                "return self.client_ttl_seconds - self.client_ttl_seconds / 10",
+                "return self.client_ttl_seconds * 1.5",
+            ),
+        ),
         ("a_silent_client_loses_its_locks",),
     ),
     Mutant(
@@ -340,7 +372,13 @@ CLASSICS = (
     ),
     Mutant(
         "watches never polled",
-        (Edit(DURATIONS, "return self.lease_seconds / 5\n\n    @property\n    def tick_seconds", "return 1e6\n\n    @property\n    def tick_seconds"),),
+        (
+            Edit(
+                DURATIONS,
+                "return self.lease_seconds / 5\n\n    @property\n    def tick_seconds",
+                "return 1e6\n\n    @property\n    def tick_seconds",
+            ),
+        ),
         ("a_missed_change_is_found_by_the_poll",),
     ),
 )

@@ -14,6 +14,7 @@ from tests.simulation.__main__ import FAILED
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = ("elector_server", "metaparticle_sync", "tests/simulation")
 RUN_SECONDS_MAX = 600.0
+NOTHING_FAILED = "nothing failed"
 
 
 class DoesNotApply(Exception):
@@ -98,7 +99,7 @@ def _run(command: list[str], folder: Path) -> tuple[str | None, str]:
     except subprocess.TimeoutExpired:
         return None, f"no end within {RUN_SECONDS_MAX:g} s"
     if done.returncode == 0:
-        return None, "nothing failed"
+        return None, NOTHING_FAILED
     if done.returncode != FAILED:
         return None, f"the run itself crashed: {done.stderr[-300:]}"
     first = next(line for line in done.stdout.splitlines() if " failed: " in line)

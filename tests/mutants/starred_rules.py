@@ -109,14 +109,28 @@ STARRED_RULES = (
     Mutant(
         "no reconciliation at all",
         (
-            Edit(RECONCILE, "                del self._strays[name]\n                self._core.named(name).see", "                del self._strays[name]\n                0 and self._core.named(name).see"),
-            Edit(RECONCILE, "        for record in found.values():\n            self._core", "        for record in found.values():\n            0 and self._core"),
+            Edit(
+                RECONCILE,
+                "                del self._strays[name]\n                self._core.named(name).see",
+                "                del self._strays[name]\n                0 and self._core.named(name).see",
+            ),
+            Edit(
+                RECONCILE,
+                "        for record in found.values():\n            self._core",
+                "        for record in found.values():\n            0 and self._core",
+            ),
         ),
         ("a_late_create_lands_after_the_release",),
     ),
     Mutant(
         "reconciliation by watch only, never by list",
-        (Edit(RECONCILE, "        for record in found.values():\n            self._core", "        for record in found.values():\n            0 and self._core"),),
+        (
+            Edit(
+                RECONCILE,
+                "        for record in found.values():\n            self._core",
+                "        for record in found.values():\n            0 and self._core",
+            ),
+        ),
         ("a_late_create_lands_unseen",),
     ),
     Mutant(
@@ -138,7 +152,11 @@ STARRED_RULES = (
     Mutant(
         "a dead holder id may be granted again",
         (
-            Edit(ACQUISITIONS, "        if holder in self._core.dead:\n            raise HolderDead(name, holder)\n        lock =", "        lock ="),
+            Edit(
+                ACQUISITIONS,
+                "        if holder in self._core.dead:\n            raise HolderDead(name, holder)\n        lock =",
+                "        lock =",
+            ),
             Edit(ACQUISITIONS, " or hold.holder in self._core.dead:", ":"),
         ),
         ("a_dead_holder_id_never_comes_back", "a_holder_id_given_up_never_comes_back"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.processes.checker import stored_writes
 from tests.processes.electors import LONG, SHORT, ElectorProcess
 from tests.processes.history import now_ns, seconds_between
@@ -160,16 +158,16 @@ def test_a_terminated_elector_without_holds_ends_its_session(machine: Machine):
     assert [spec["state"] for spec in sessions.values() if spec] == ["ended"]
 
 
-@pytest.mark.parametrize("ending", ["leaves", "is killed"])
-def test_the_lock_of_a_process_that_ends_during_a_restart_is_freed(machine: Machine, ending: str):
-    """Nobody tells the next elector of that process: the grace after an adoption has to end."""
+def test_the_locks_of_processes_that_end_during_a_restart_are_freed(machine: Machine):
+    """Nobody tells the next elector of their end: only the grace after an adoption frees their locks."""
     elector = machine.elector(SHORT)
-    holder, other = machine.worker(elector, tells=True), machine.worker(elector)
-    holder.acquire("x")
+    leaving, killed, other = (machine.worker(elector, tells=True) for _ in range(3))
+    leaving.acquire("x")
+    killed.acquire("y")
+
     elector.kill()
-    if ending == "leaves":
-        assert holder.leave() == 0
-    else:
-        holder.kill()
+    assert leaving.leave() == 0
+    killed.kill()
     elector.start()
     other.acquire("x")
+    other.acquire("y")

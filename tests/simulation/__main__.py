@@ -1,8 +1,8 @@
 """Run seeds or directed schedules by hand, and print all that happened with `-v`.
 
-    python -m tests.simulation SEED
-    python -m tests.simulation FIRST-LAST
-    python -m tests.simulation --schedules NAME --orders 1 -v
+python -m tests.simulation SEED
+python -m tests.simulation FIRST-LAST
+python -m tests.simulation --schedules NAME --orders 1 -v
 """
 
 from __future__ import annotations

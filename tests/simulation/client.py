@@ -380,9 +380,7 @@ class SimulatedClient:
         """A fresh holder id."""
         return f"{self.random.getrandbits(128):032x}"
 
-    async def _call(
-        self, what: str, request: Callable[[Elector, Departure], Awaitable[T]], wait_seconds: float
-    ) -> T:
+    async def _call(self, what: str, request: Callable[[Elector, Departure], Awaitable[T]], wait_seconds: float) -> T:
         process = self._elector_process()
         if process is None:
             raise ConnectionRefusedError(f"nobody listens at {self.pod.name}")

@@ -253,7 +253,9 @@ class StoreHandle:
         await self._ask(Operation(self.sender, "delete", kind, name, version))
 
     def watch(self, kind: str, since: int, *, name: str | None = None, session: str | None = None) -> Watch:
-        return FaultyWatch(self._network, self.faults, self._network.shared.watch(kind, since, name=name, session=session))
+        return FaultyWatch(
+            self._network, self.faults, self._network.shared.watch(kind, since, name=name, session=session)
+        )
 
     async def close(self) -> None:
         """The shared store stays open for the others."""

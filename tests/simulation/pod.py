@@ -42,7 +42,9 @@ class Departure:
 class Pod:
     """A machine with one elector identity. Its clock is shared by the elector and the clients on it."""
 
-    def __init__(self, network: Network, history: History, name: str, clock: SimulatedClock, durations: Durations) -> None:
+    def __init__(
+        self, network: Network, history: History, name: str, clock: SimulatedClock, durations: Durations
+    ) -> None:
         self.name = name
         self.clock = clock
         self.durations = durations

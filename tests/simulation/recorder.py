@@ -60,7 +60,11 @@ class SharedStore:
         if verb == "get":
             return _at_once(self._inner.get(kind, name))
         if verb == "list":
-            return _at_once(self._inner.list(kind, session=operation.session, name=name or None) if name else self._inner.list(kind, session=operation.session))
+            return _at_once(
+                self._inner.list(kind, session=operation.session, name=name or None)
+                if name
+                else self._inner.list(kind, session=operation.session)
+            )
         before = _at_once(self._inner.get(kind, name))
         record = self._write(operation)
         version = _at_once(self._inner.list("no such kind")).version if record is None else record.version

@@ -11,11 +11,12 @@ import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
-from tests.mutants.mutant import PROJECT
 from tests.simulation.__main__ import count
 from tests.simulation.random_run import run_seed
 
+PROJECT = Path(__file__).resolve().parents[2]
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "2000"))
 CHUNK = 50
 FAILURES_SHOWN = 5

@@ -156,9 +156,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._now
 
-    def call_soon(
-        self, callback: Callable[..., object], *args: object, context: Context | None = None
-    ) -> OwnedHandle:
+    def call_soon(self, callback: Callable[..., object], *args: object, context: Context | None = None) -> OwnedHandle:
         handle = OwnedHandle(self._now, callback, args, context)
         self._queue.append(handle)
         return handle
@@ -182,9 +180,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         *,
         name: object = None,
         context: Context | None = None,
+        **options: Any,
     ) -> asyncio.Task[T]:
         """Start a task, and keep it: the collector must not close the tasks of a crashed process half-way."""
-        task = asyncio.Task(coro, loop=self, name=None if name is None else str(name), context=context)
+        task = asyncio.Task(coro, loop=self, name=None if name is None else str(name), context=context, **options)
         self._tasks.append((OWNER.get() if context is None else context.get(OWNER), task))
         if len(self._tasks) > self._tasks_next_sweep:
             self._sweep_tasks()

@@ -38,9 +38,7 @@ class World:
         self.pods: list[Pod] = []
         self.clients: list[SimulatedClient] = []
 
-    def add_pod(
-        self, name: str, durations: Durations, *, clock_rate: float | None = None, start: bool = True
-    ) -> Pod:
+    def add_pod(self, name: str, durations: Durations, *, clock_rate: float | None = None, start: bool = True) -> Pod:
         """A machine with an elector, on a clock that is a little wrong."""
         random = self.random
         clock = SimulatedClock(
@@ -107,6 +105,7 @@ def last_world() -> World | None:
 
 def run_world(seed: object, schedule: Callable[[World], Coroutine[Any, Any, T]]) -> tuple[World, T]:
     """Run one schedule in a world of its own, to its end."""
+
     async def main(loop: VirtualLoop) -> T:
         world = World(loop, seed)
         _last[:] = [world]
