@@ -177,7 +177,7 @@ class Acquisitions:
     async def _comes_soon(self, future: asyncio.Future[Grant], seconds: float) -> bool:
         try:
             async with self._core.clock.timeout(min(seconds, PARK_SECONDS)):
-                await asyncio.shield(future)
+                await asyncio.wait([future])
         except TimeoutError:
             return False
         return True
@@ -231,7 +231,7 @@ class Acquisitions:
             return True
         try:
             async with self._core.clock.timeout(CLAIM_SECONDS):
-                await asyncio.shield(future)
+                await asyncio.wait([future])
         except TimeoutError:
             return False
         return True

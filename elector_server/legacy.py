@@ -61,9 +61,9 @@ class LegacyHolds:
     async def expire(self) -> None:
         """Release what nobody has PUT for 30 s; runs until cancelled."""
         while True:
-            self._any_put.clear()
             self._client.losses.clear()
-            if not self._put_at:
+            while not self._put_at:
+                self._any_put.clear()
                 await self._any_put.wait()
             oldest_put_at = min(self._put_at.values())
             await self._core.clock.sleep(oldest_put_at + wire.LEGACY_HOLD_SECONDS - self._core.clock.now())

@@ -90,15 +90,17 @@ class SessionKeeper:
         backoff = Backoff(core.clock, core.random)
         while True:
             try:
-                if await self._end(session_id):
-                    break
+                ended = await self._end(session_id)
             except (StoreUnavailable, Conflict):
-                pass  # Nothing is known from this try; the next one begins with a read.
-            await backoff.pause()
-        core.foreign.note_ended(session_id)
-        await self.free_records_of(session_id)
+                await backoff.pause()
+            else:
+                break
+        if ended:
+            core.foreign.note_ended(session_id)
+            await self.free_records_of(session_id)
 
     async def _end(self, session_id: str) -> bool:
+        """Whether it has ended. A record that is missing proves nothing: whoever waits for it finds that out."""
         core, seconds = self._core, self._core.durations.attempt_seconds
         record = await attempt(core.clock, seconds, lambda: core.store.get(rules.KIND, session_id))
         if record is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from elector_server.problems import LockHeld
+from elector_server.problems import Problem
 from elector_server.rules import session as rules
 from elector_server.rules.lock import KIND as LOCK_KIND
 from elector_server.rules.lock import Lock
@@ -73,7 +73,7 @@ class Sweep:
             self._core.named(SWEEP_NAME).join(waiter)
             async with self._core.clock.timeout(self._core.durations.lease_seconds):
                 await future
-        except LockHeld:
+        except Problem:
             return False
         except TimeoutError:
             self._core.give_up(SWEEP_NAME, self._client, holder)

@@ -20,7 +20,7 @@ class Farewell(NamedTuple):
 
 
 class Farewells:
-    """What is left to say. Whoever gives something up adds it first, so that an interrupt can not lose it."""
+    """What is left to say."""
 
     def __init__(self) -> None:
         self._left: dict[str, Farewell] = {}
@@ -31,10 +31,6 @@ class Farewells:
     def add(self, path: str, client: str, holder: str) -> None:
         """This is to be given up."""
         self._left[holder] = Farewell(path, client, holder)
-
-    def remove(self, holder: str) -> None:
-        """The elector knows."""
-        self._left.pop(holder, None)
 
     def say_next(self, sidecar: Sidecar, timeout: float) -> None:
         """Say one of them.
@@ -50,6 +46,6 @@ class Farewells:
         except Refused:
             pass  # It was not ours any more.
         except ElectorUnavailable:
-            self._left[farewell.holder] = self._left.pop(farewell.holder, farewell)
+            self._left[farewell.holder] = self._left.pop(farewell.holder)  # Next time, another one first.
             raise
-        self.remove(farewell.holder)
+        del self._left[farewell.holder]

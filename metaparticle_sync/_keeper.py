@@ -239,8 +239,18 @@ class Keeper:
 
         Says what the elector had against it, if anything.
         """
-        until = now() + seconds
-        self.farewells.add(path, client, holder)
+        try:
+            self._give_up_within(now() + seconds, path, client, holder)
+        except Refused as refusal:
+            return refusal
+        except ElectorUnavailable:
+            self._leave_to_keeper(path, client, holder)
+        except BaseException:  # An interrupt.
+            self._leave_to_keeper(path, client, holder)
+            raise
+        return None
+
+    def _give_up_within(self, until: float, path: str, client: str, holder: str) -> None:
         backoff = Backoff()
         while True:
             try:
@@ -248,15 +258,14 @@ class Keeper:
             except ElectorUnavailable:
                 pause = backoff.pause_seconds()
                 if now() + pause >= until:
-                    self.wake()
-                    return None
+                    raise
                 sleep(pause)
-            except Refused as refusal:
-                self.farewells.remove(holder)
-                return refusal
             else:
-                self.farewells.remove(holder)
-                return None
+                return
+
+    def _leave_to_keeper(self, path: str, client: str, holder: str) -> None:
+        self.farewells.add(path, client, holder)
+        self.wake()
 
     def wake(self) -> None:
         """Let the keeper's thread look at once at what there is to do."""

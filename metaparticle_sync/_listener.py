@@ -46,7 +46,7 @@ class Listener:
         self._stream: Stream | None = None
         self._stream_heard_at = -math.inf
         self._retired: list[Stream] = []
-        self._heartbeat_due = math.inf
+        self._heartbeat_due = now() + keeper.tick_seconds
         self._farewell_due = -math.inf
         self._backoff = Backoff()
         self._farewell_backoff = Backoff()
@@ -168,10 +168,13 @@ class Listener:
         try:
             if not keeper.is_attached:
                 keeper.attach(now() + self._request_seconds())
+                self._heartbeat_due = now() + self._period(was_asked=True)
+            elif now() >= self._heartbeat_due:
+                self._heartbeat()
             if self._stream is None:
-                self._stream = keeper.sidecar.open_stream(keeper.client, self._request_seconds())
+                self._stream = keeper.sidecar.open_stream(keeper.client, self._request_seconds(1 / 3))
                 self._stream_heard_at = now()
-            self._heartbeat()  # It names the stream: from now on its end proves our death.
+                self._heartbeat()  # It names the stream: from now on its end proves our death.
         except ElectorUnavailable:
             self._pause()
         except Refused as refusal:
@@ -184,11 +187,14 @@ class Listener:
     def _pause(self) -> None:
         self.settled.set()
         most = _BACKOFF_SECONDS_MAX if self._keeper.holds else _IDLE_BACKOFF_SECONDS_MAX
-        self._wait(self._backoff.pause_seconds(most))
+        pause = self._backoff.pause_seconds(most)
+        if self._keeper.is_attached:
+            pause = min(pause, self._heartbeat_due - now())
+        self._wait(pause)
 
-    def _request_seconds(self) -> float:
+    def _request_seconds(self, share: float = 1.0) -> float:
         """How long a request of this thread may take: never past the moment at which a loss has to be told."""
-        left = self._keeper.holds.next_deadline() - now()
+        left = share * (self._keeper.holds.next_deadline() - now())
         usual = min(_REQUEST_SECONDS_MAX, max(1.0, self._keeper.tick_seconds))
         return max(_REQUEST_SECONDS_MIN, min(usual, left))
 

@@ -37,7 +37,9 @@ class Stream:
 
     def wait(self, seconds: float, wake_descriptor: int) -> bool:
         """Whether there is something to read. False: the time is over, or somebody wrote to `wake_descriptor`."""
-        if self._connection is None or self._connection.socket is None or self._is_buffered():
+        if self._connection is None or self._connection.socket is None:
+            return True
+        if self._raw.length == 0 or self._is_buffered():
             return True
         poll = select.poll()
         poll.register(self._connection.socket, select.POLLIN)

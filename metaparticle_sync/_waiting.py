@@ -24,6 +24,9 @@ _NANOSECONDS_MAX: Final = 2**63 - 1
 _TRY_SECONDS: Final = 0.9
 """How long a call that must not wait may take, from its start; its caller is promised one second."""
 
+_SLACK_SECONDS_MAX: Final = 5.0
+"""How much later than asked for the answer to a parked request may come, if the caller has the time."""
+
 _LAST_ANSWER_SECONDS: Final = 0.5
 """How much later than the caller's deadline the answer to the last request may come."""
 
@@ -118,7 +121,7 @@ class Patience:
         """Until when the next request, parked for at most `wait_seconds`, must be answered."""
         if self.is_single_try:
             return self.started_at + _TRY_SECONDS
-        slack = max(_LAST_ANSWER_SECONDS, 0.2 * self._unavailable_seconds)
+        slack = max(_LAST_ANSWER_SECONDS, min(0.2 * self._unavailable_seconds, _SLACK_SECONDS_MAX))
         return min(now() + wait_seconds + slack, self.deadline + _LAST_ANSWER_SECONDS)
 
     def attach_until(self) -> float:

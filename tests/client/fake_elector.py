@@ -56,6 +56,8 @@ class FakeElector:
         self.requests: list[Request] = []
         self.streams: dict[str, deque[dict[str, Any] | None]] = {}
         self.tokens = 100
+        self.muted: set[str] = set()
+        """Addresses of streams on which nothing is sent any more."""
         self.port = 0
         self._faults: list[Fault] = []
         self._server: _Server | None = None
@@ -201,7 +203,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve()
 
-    do_PUT = do_POST = do_DELETE = do_GET
+    do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 -- http.server's names
 
     def answer(self, status: int, body: Any = None, content_type: str = "application/json") -> None:
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
@@ -291,6 +293,8 @@ class Handler(BaseHTTPRequestHandler):
                 if not events:
                     fake.changed.wait(fake.tick_seconds)
                 event = events.popleft() if events else {"event": "tick"}
+            if peer in fake.muted:
+                continue
             if event is None:
                 self.wfile.write(b"0\r\n\r\n")
                 self.wfile.flush()
@@ -382,59 +386,3 @@ class Handler(BaseHTTPRequestHandler):
                 "incarnation": fake.incarnation,
             },
         )
-
-
-def drop(handler: Handler) -> None:
-    """End the connection without an answer."""
-    handler.close_connection = True
-    handler.connection.shutdown(socket.SHUT_RDWR)
-
-
-def hang(handler: Handler) -> None:
-    """Never answer, until the elector is killed or healed, or the client goes away."""
-    handler.close_connection = True
-    handler.connection.settimeout(BOUND_SECONDS)
-    try:
-        while handler.connection.recv(1, socket.MSG_PEEK):
-            with handler.server.fake.changed:
-                handler.server.fake.changed.wait(0.01)
-            if handler.server.is_dead:
-                return
-    except OSError:
-        return
-
-
-def says(status: int, body: Any, content_type: str = "application/json") -> Callable[[Handler], None]:
-    """Answer this, whatever it is."""
-    return lambda handler: handler.answer(status, body, content_type)
-
-
-def refuses(status: int, code: str) -> Callable[[Handler], None]:
-    """Answer with a problem."""
-    return lambda handler: handler.problem(status, code)
-
-
-def truncates(handler: Handler) -> None:
-    """Send half an answer."""
-    handler.send_response(200)
-    handler.send_header("Content-Type", "application/json")
-    handler.send_header("Content-Length", "200")
-    handler.end_headers()
-    handler.wfile.write(b'{"name": "x", "sta')
-    handler.wfile.flush()
-    drop(handler)
-
-
-def trickles(handler: Handler) -> None:
-    """Send the head of an answer, and then one byte after the other, without end."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", "100000")
-    handler.end_headers()
-    try:
-        while not handler.server.is_dead:
-            handler.wfile.write(b" ")
-            handler.wfile.flush()
-            with handler.server.fake.changed:
-                handler.server.fake.changed.wait(0.05)
-    except OSError:
-        handler.close_connection = True

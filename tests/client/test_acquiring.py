@@ -9,7 +9,8 @@ import time
 import pytest
 
 from metaparticle_sync import Lock
-from tests.client.fake_elector import drop, eventually, hang, refuses
+from tests.client.fake_elector import eventually
+from tests.client.faults import drop, hang, refuses
 
 
 def in_thread(act):
@@ -18,7 +19,7 @@ def in_thread(act):
     def run():
         try:
             results.append(act())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001
             results.append(error)
 
     thread = threading.Thread(target=run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from decimal import Decimal
 
 import pytest
@@ -101,8 +102,6 @@ def test_timeout_is_never_cut_short(elector, timeout):
     elector.take("x")
     lock = Lock("x")
     lock.locked()
-    import time
-
     before = time.monotonic()
     assert lock.acquire(timeout=timeout) is False
     assert timeout <= time.monotonic() - before <= timeout + 1

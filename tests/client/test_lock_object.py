@@ -12,7 +12,8 @@ import weakref
 import pytest
 
 from metaparticle_sync import ElectorRefused, Lock, LockLost, NotHeld, SyncError
-from tests.client.fake_elector import eventually, refuses
+from tests.client.fake_elector import eventually
+from tests.client.faults import refuses
 
 
 def test_acquire_release(elector):
@@ -138,15 +139,31 @@ def test_lawful_names_arrive_as_they_are(elector, name):
     assert elector.locks == {}
 
 
-@pytest.mark.parametrize(("name", "error"), [("", ValueError), ("a" * 513, ValueError), (7, TypeError), ("\ud800", ValueError), (b"x", TypeError)])
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("", ValueError), ("a" * 513, ValueError), (7, TypeError), ("\ud800", ValueError), (b"x", TypeError)],
+)
 def test_unlawful_names(elector, name, error):
     with pytest.raises(error, match="name"):
         Lock(name)
 
 
-@pytest.mark.parametrize("uri", ["", "localhost:13131", "ftp://x", "http://", "http://h:0", "http://h:x", "http://h/?q", "http://u@h", "http://h h"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "localhost:13131",
+        "ftp://x",
+        "http://",
+        "http://h:0",
+        "http://h:x",
+        "http://h/?q",
+        "http://u@h",
+        "http://h h",
+    ],
+)
 def test_unusable_addresses(uri):
-    with pytest.raises(ValueError, match="base_uri is .* must look like http://127.0.0.1:13131"):
+    with pytest.raises(ValueError, match=r"base_uri is .* must look like http://127.0.0.1:13131"):
         Lock("x", uri)
     with pytest.raises(TypeError):
         Lock("x", 13131)
@@ -154,7 +171,7 @@ def test_unusable_addresses(uri):
 
 def test_unusable_address_in_the_environment(monkeypatch):
     monkeypatch.setenv("METAPARTICLE_SYNC_URL", "tcp://10.0.0.1:80")
-    with pytest.raises(ValueError, match="METAPARTICLE_SYNC_URL is 'tcp://10.0.0.1:80'"):
+    with pytest.raises(ValueError, match=r"METAPARTICLE_SYNC_URL is 'tcp://10.0.0.1:80'"):
         Lock("x")
 
 
@@ -195,17 +212,17 @@ def test_settings_of_a_wrong_type(arguments):
 
 def test_release_of_a_free_lock(elector):
     lock = Lock("x")
-    with pytest.raises(RuntimeError, match="^release unlocked lock$"):
+    with pytest.raises(RuntimeError, match=r"^release unlocked lock$"):
         lock.release()
     with lock:
         pass
-    with pytest.raises(NotHeld, match="^release unlocked lock$"):
+    with pytest.raises(NotHeld, match=r"^release unlocked lock$"):
         lock.release()
 
 
 def test_release_of_another_process_s_lock_names_it(elector):
     elector.take("x")
-    with pytest.raises(NotHeld, match="'x' is held by another: process host:17 worker.py of elector pod-7") as caught:
+    with pytest.raises(NotHeld, match=r"'x' is held by another: process host:17 worker.py of elector pod-7") as caught:
         Lock("x").release()
     assert isinstance(caught.value, RuntimeError)
     assert elector.holder_of("x") is not None

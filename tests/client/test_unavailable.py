@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from metaparticle_sync import ElectorUnavailable, Lock
-from tests.client.fake_elector import FakeElector, drop, eventually, hang, refuses, says, trickles, truncates
+from metaparticle_sync import ElectorUnavailable, Lock, _waiting
+from tests.client.fake_elector import FakeElector, eventually
+from tests.client.faults import drop, hang, refuses, says, trickles, truncates
 
 
 def free_port():
@@ -39,8 +40,6 @@ def test_first_contact_waits_then_names_address_and_command(nowhere):
 
 
 def test_first_contact_lasts_five_seconds():
-    from metaparticle_sync import _waiting
-
     assert _waiting.FIRST_CONTACT_SECONDS == 5.0
 
 

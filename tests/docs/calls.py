@@ -1,10 +1,10 @@
 """The calls that a page shows: commands with curl, each followed by its answer.
 
-    $ curl -i -X PUT http://127.0.0.1:13131/locks/orders &       begins in the background
-    $ curl -i -X DELETE http://127.0.0.1:13131/locks/orders
-    HTTP/1.1 204 No Content                                      the answer of the second
-                                                                 (empty line)
-    HTTP/1.1 200 OK                                              the answer of the first
+$ curl -i -X PUT http://127.0.0.1:13131/locks/orders &       begins in the background
+$ curl -i -X DELETE http://127.0.0.1:13131/locks/orders
+HTTP/1.1 204 No Content                                      the answer of the second
+                                                             (empty line)
+HTTP/1.1 200 OK                                              the answer of the first
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 import metaparticle_sync
 from elector_server.config import Settings, parse_settings
 from metaparticle_sync import wire
-from tests.docs.pages import PAGES, README, anchors, blocks, links, table
+from tests.docs.pages import DIFFERENCES, PAGES, README, anchors, blocks, links, table
 from tests.processes.running import ROOT
 from tests.simulation.directed import SCHEDULES
 
@@ -97,3 +97,22 @@ def test_every_schedule_that_is_named_exists():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_block_of_code_says_what_it_is(page):
     assert {block.language for block in blocks(page)} <= {"python", "text", "console", "diff"}
+
+
+def test_the_tree_of_errors_is_as_the_page_shows_it():
+    rows = table(DIFFERENCES, "situation", "error", "also is a")
+    ours = {}
+    for _, error, also in rows:
+        found = getattr(metaparticle_sync, error.strip("`"), None)
+        if found is not None:
+            ours[found] = also.strip("`")
+    errors = {value for name in metaparticle_sync.__all__ if _is_error(value := getattr(metaparticle_sync, name))}
+    assert set(ours) == errors
+    for error, also in ours.items():
+        assert issubclass(error, metaparticle_sync.SyncError)
+        builtins_above = [base.__name__ for base in error.__bases__ if base.__module__ == "builtins"]
+        assert builtins_above == ([also] if also else []) or error is metaparticle_sync.SyncError
+
+
+def _is_error(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Exception)

@@ -1,11 +1,12 @@
-"""All mutants: the rules marked * in design.md, switched off one by one, and the classic mistakes."""
+"""All mutants: the rules marked * in design.md switched off, the classic mistakes, and the bugs found so far."""
 
 from __future__ import annotations
 
 from tests.mutants.classics import CLASSICS
+from tests.mutants.found_bugs import FOUND_BUGS
 from tests.mutants.starred_rules import STARRED_RULES
 
-MUTANTS = (*STARRED_RULES, *CLASSICS)
+MUTANTS = (*STARRED_RULES, *CLASSICS, *FOUND_BUGS)
 
 EQUIVALENT = {
     "no first look at the deadline before a claim is sent": (

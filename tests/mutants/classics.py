@@ -92,8 +92,8 @@ CLASSICS = (
         (
             Edit(
                 NAMED,
-                "        record = await self._settle(session, lambda: self._core.store.create(KIND, self.name, session.id, spec))\n"
-                "        self._wrote(record.version, lock)\n",
+                "        record = await self._settle(session, lambda: self._core.store.create(KIND, self.name, session.id,"
+                " spec))\n        self._wrote(record.version, lock)\n",
                 "        try:\n"
                 "            record = await self._settle(\n"
                 "                session, lambda: self._core.store.create(KIND, self.name, session.id, spec)\n"
@@ -217,8 +217,8 @@ CLASSICS = (
         (
             Edit(
                 MEMORY,
-                "    async def replace(self, kind: str, name: str, version: int, session: str, spec: Spec) -> Record:\n",
-                "    async def replace(self, kind: str, name: str, version: int, session: str, spec: Spec) -> Record:\n"
+                "async def replace(self, kind: str, name: str, version: int, session: str, spec: Spec) -> Record:\n",
+                "async def replace(self, kind: str, name: str, version: int, session: str, spec: Spec) -> Record:\n"
                 "        version = self._of_kind(kind)[name].version if name in self._of_kind(kind) else version\n",
             ),
         ),

@@ -93,9 +93,7 @@ def apply(edit: Edit, folder: Path) -> None:
 def _run(command: list[str], folder: Path) -> tuple[str | None, str]:
     """Which run caught the mutant, and what it said. A crash of the run itself catches nothing."""
     try:
-        done = subprocess.run(  # noqa: S603
-            command, cwd=folder, capture_output=True, text=True, timeout=RUN_SECONDS_MAX, check=False
-        )
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=RUN_SECONDS_MAX, check=False)
     except subprocess.TimeoutExpired:
         return None, f"no end within {RUN_SECONDS_MAX:g} s"
     if done.returncode == 0:

@@ -172,17 +172,6 @@ STARRED_RULES = (
         ("a_twin_s_higher_epoch_is_respected",),
     ),
     Mutant(
-        "one nonce for all tries to open a session",
-        (
-            Edit(
-                OWN,
-                'self._nonce = f"{self._random.getrandbits(128):032x}"',
-                'self._nonce = self._nonce or f"{self._random.getrandbits(128):032x}"',
-            ),
-        ),
-        ("an_adoption_is_not_dated_by_its_second_try",),
-    ),
-    Mutant(
         "a waiter that left stays in the queue",
         (Edit(TURN, "return Step.LEAVE if tickets else Step.REST", "return Step.REST"),),
         ("a_waiter_leaves_while_a_write_names_it",),
@@ -197,11 +186,5 @@ STARRED_RULES = (
             ),
         ),
         ("the_deadline_is_checked_again_after_the_answer",),
-    ),
-    Mutant(
-        "a process adopts the session that it has lost",
-        (Edit(KEEPER, "            adopt = False\n", ""),),
-        ("a_lost_session_is_never_revived",),
-        seeds=400,
     ),
 )

@@ -35,6 +35,11 @@ class Leases:
         return self.lease_seconds - max(2.0, self.lease_seconds / 6)
 
     @property
+    def silence_seconds(self) -> float:
+        """How long a silent client may keep its locks: its time, and the pause between two looks at it."""
+        return self.client_ttl_seconds * (1 + 1 / 40)
+
+    @property
     def observation_seconds(self) -> float:
         """How long another elector must have seen this one silent before it takes over."""
         return 1.01 * self.lease_seconds + 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.processes.checker import stored_writes, violations
@@ -43,19 +44,23 @@ class Machine:
         return worker
 
     def raw_client(self, elector: ElectorProcess | str) -> RawClient:
-        """A client of the bare protocol, in this process, with an open session."""
+        """A client of the bare protocol, in this process, whose elector is ready."""
         client = RawClient(elector if isinstance(elector, str) else elector.url)
         self._raw_clients.append(client)
-        wait_until(lambda: client.open().status == 200, "a session for the raw client")
+        wait_until(lambda: client.open().body.get("valid_seconds", 0.0) > 0, "a session for the raw client")
         return client
+
+    def program(self, arguments: Sequence[str], environment: Mapping[str, str]) -> Process:
+        """Any Python program."""
+        process = Process(arguments, self._output("program"), environment)
+        self._ends.append(process)
+        return process
 
     def proxy(self, elector: ElectorProcess, port: int | None = None) -> tuple[str, Process]:
         """A TCP proxy in front of an elector: its URL, and its process."""
         port = port or free_port()
-        output = self._output("proxy")
-        process = Process(["-m", "tests.processes.proxy_program", str(port), str(elector.port)], output, {})
-        self._ends.append(process)
-        wait_until(lambda: "ready" in output.read_text(), "the proxy listens")
+        process = self.program(["-m", "tests.processes.proxy_program", str(port), str(elector.port)], {})
+        wait_until(lambda: "ready" in process.said(), "the proxy listens")
         return f"http://127.0.0.1:{port}", process
 
     def measure(self, what: str, seconds: float, promised: float) -> float:

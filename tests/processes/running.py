@@ -114,6 +114,10 @@ class Process:
         """Wait for its end. Negative: the signal that ended it."""
         return self._child.wait(seconds)
 
+    def said(self) -> str:
+        """What it has printed so far."""
+        return self.output.read_text()
+
     def is_running(self) -> bool:
         return self._child.poll() is None
 

@@ -115,7 +115,7 @@ def test_a_waiter_whose_connection_breaks_is_granted_for_an_instant_only(machine
 
     # Its session lives for 120 s, and its place is kept for 2 s; a grant in that gap waits for 1 s.
     took = seconds_between(released_at, now_ns())
-    assert machine.measure("granted between two polls to nobody, passed on", took, 1.0) < 1.0 * GENEROUS
+    assert machine.measure("granted between two polls to nobody, passed on (waits 1 s)", took, 1.1) < 1.0 * GENEROUS
 
 
 def test_a_waiter_that_comes_back_in_time_keeps_its_place(machine: Machine):

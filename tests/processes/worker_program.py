@@ -46,12 +46,6 @@ class Worker:
     def release(self, name: str) -> None:
         self._call("release", name, self._lock(name).release)
 
-    def ask(self, name: str) -> None:
-        """What the lock says of itself."""
-        lock = self._lock(name)
-        said = {"held": lock.held, "locked": lock.locked(), "repr": repr(lock)}
-        self._history.write("answer", name=name, details=said)
-
     def acquire_in_thread(self, name: str, number: int) -> None:
         """Wait for the lock in a thread of its own, show that it is held, and release it."""
         threading.Thread(target=self._have_a_turn, args=(name, number), daemon=True).start()

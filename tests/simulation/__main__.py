@@ -92,9 +92,7 @@ def print_run(world: World | None) -> None:
     """Everything that the recorder and the clients wrote down, in order of time."""
     if world is None:
         return
-    lines = []
-    for commit in world.shared.commits:
-        lines.append((commit.at, describe_commit(commit)))
+    lines = [(commit.at, describe_commit(commit)) for commit in world.shared.commits]
     for belief in world.history.beliefs:
         who = f"{belief.client} {belief.name} {belief.holder[:6]} token {belief.token}"
         lines.append((belief.began, f"    BELIEVES {who}"))
@@ -103,8 +101,7 @@ def print_run(world: World | None) -> None:
     for call in world.history.calls:
         ended = call.began + call.took_seconds
         lines.append((ended, f"        {call.client} {call.what}, asked at {call.began:.4f}: {call.outcome!r:.120}"))
-    for at, what in world.history.notes:
-        lines.append((at, what))
+    lines += world.history.notes
     for at, line in sorted(lines):
         print(f"{at:10.4f} {line}")
 

@@ -275,9 +275,9 @@ class SimulatedClient:
 
     # Locks ----------------------------------------------------------------------------------------------------------
 
-    async def acquire(self, name: str, timeout: float, holder: str | None = None) -> ClientHold | None:
-        """Acquire within `timeout` seconds, by a row of long polls; None if that did not work."""
-        began, give_up_at = self._loop.time(), self.now() + timeout
+    async def acquire(self, name: str, seconds: float, holder: str | None = None) -> ClientHold | None:
+        """Acquire within `seconds`, by a row of long polls; None if that did not work."""
+        began, give_up_at = self._loop.time(), self.now() + seconds
         hold = await self._acquire(name, give_up_at, holder or self.new_holder())
         granted_at = None if hold is None else self._loop.time()
         self.pod.history.attempts.append(Attempt(name, self.name, began, granted_at))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from tests.simulation.recorder import Operation, Verb
 
 DELAY_SECONDS_MAX = 60.0
+LATENCY_SECONDS = 0.01
 
 
 @dataclass(slots=True)
@@ -27,13 +28,14 @@ class Faults:
     watch_end: float = 0.0
     watch_hang: float = 0.0
     outage: bool = False
-    latency_seconds: float = 0.01
+    latency_seconds: float = LATENCY_SECONDS
 
     def heal(self) -> None:
         """No faults from now on."""
         for probability in PROBABILITIES:
             setattr(self, probability, 0.0)
         self.outage = False
+        self.latency_seconds = LATENCY_SECONDS
 
 
 PROBABILITIES = (
@@ -49,6 +51,28 @@ PROBABILITIES = (
     "watch_end",
     "watch_hang",
 )
+
+
+class Gate:
+    """Callbacks that wait until somebody opens it."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Callable[[], object]] = []
+        self._is_open = False
+
+    def open(self) -> None:
+        """Run those that wait, and from now on everyone at once."""
+        self._is_open = True
+        waiting, self._waiting = self._waiting, []
+        for callback in waiting:
+            callback()
+
+    def when_open(self, callback: Callable[[], object]) -> None:
+        """Run `callback` as soon as the gate is open."""
+        if self._is_open:
+            callback()
+        else:
+            self._waiting.append(callback)
 
 
 @dataclass(eq=False, slots=True)
@@ -73,9 +97,9 @@ class Plan:
     sent: asyncio.Event = field(default_factory=asyncio.Event)
     applied: asyncio.Event = field(default_factory=asyncio.Event)
     copied: asyncio.Event = field(default_factory=asyncio.Event)
-    request_gate: Gate = field(default_factory=lambda: Gate())
-    answer_gate: Gate = field(default_factory=lambda: Gate())
-    copy_gate: Gate = field(default_factory=lambda: Gate())
+    request_gate: Gate = field(default_factory=Gate)
+    answer_gate: Gate = field(default_factory=Gate)
+    copy_gate: Gate = field(default_factory=Gate)
 
     def take(self, operation: Operation) -> bool:
         """Whether this plan decides the fate of `operation`; if so it is used up by one."""
@@ -96,28 +120,6 @@ class Plan:
     def deliver_copy(self) -> None:
         """Let the second copies land."""
         self.copy_gate.open()
-
-
-class Gate:
-    """Callbacks that wait until somebody opens it."""
-
-    def __init__(self) -> None:
-        self._waiting: list[Callable[[], object]] = []
-        self._is_open = False
-
-    def open(self) -> None:
-        """Run those that wait, and from now on everyone at once."""
-        self._is_open = True
-        waiting, self._waiting = self._waiting, []
-        for callback in waiting:
-            callback()
-
-    def when_open(self, callback: Callable[[], object]) -> None:
-        """Run `callback` as soon as the gate is open."""
-        if self._is_open:
-            callback()
-        else:
-            self._waiting.append(callback)
 
 
 def operation_like(

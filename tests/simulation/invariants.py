@@ -21,6 +21,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from elector_server.rules.session import observation_seconds
+from metaparticle_sync import wire
 from tests.simulation.history import Belief, Call, Check, History
 from tests.simulation.recorder import Commit
 
@@ -50,9 +51,8 @@ def check(world: World) -> None:
         AssertionError: with every violation.
     """
     found = list(violations(world.history, world.shared.commits))
-    for process in world.electors():
-        if process.elector.background.failures:
-            found.append(f"{process.name}: a background task failed")
+    failed = [process.name for process in world.electors() if process.elector.background.failures]
+    found += [f"{name}: a background task failed" for name in failed]
     assert not found, "\n".join(found)
 
 
@@ -80,7 +80,13 @@ def heal_bound_seconds(world: World) -> float:
     lease = max([*leases, *_recorded_leases(world.shared.commits)])
     ttl = max(pod.durations.client_ttl_seconds for pod in world.pods)
     takeover = observation_seconds(lease) + 2 * lease / 5
-    return max(ttl, lease) + lease + takeover + 10.0
+    return max(ttl, lease) + lease + takeover + wire.LEGACY_HOLD_SECONDS + 10.0
+
+
+def grants_before_the_first_fault(history: History) -> int:
+    """How much load there was while nothing was wrong yet."""
+    quiet_until = FOREVER if history.first_fault_at is None else history.first_fault_at
+    return sum(a.granted_at is not None and a.granted_at <= quiet_until for a in history.attempts)
 
 
 def _recorded_leases(commits: Iterable[Commit]) -> Iterator[float]:

@@ -72,6 +72,8 @@ class Nemesis:
         for client in self._world.clients:
             client.owner.resume()
             client.process = None
+        for user in self._world.legacy_users:
+            user.owner.resume()
         self._world.network.settle()
         self._world.history.healed_at = self._world.loop.time()
 
@@ -135,6 +137,10 @@ class Nemesis:
         pod, seconds = self._pod(), self._seconds(3)
         for process in pod.processes:
             self._pause(process, seconds)
+        for user in self._world.legacy_users:
+            if user.pod is pod:
+                user.owner.pause()
+                self._later(seconds, user.owner.resume)
         for client in self._world.clients:
             if client.pod is pod:
                 client.owner.pause()
@@ -180,6 +186,9 @@ class Nemesis:
             if client.pod is pod and client.owner.life is not Life.CRASHED:
                 client.silent_death = True
                 client.crash()
+        for user in self._world.legacy_users:
+            if user.pod is pod:
+                user.crash()
         for process in pod.processes:
             process.crash()
         pod.boots += 1

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from random import Random
 
-from elector_server.durations import Durations
+from elector_server import sweep
+from elector_server.durations import LEGACY_LEASE_SECONDS_MIN, Durations
 from elector_server.store import Record
 from tests.simulation import invariants
 from tests.simulation.client import SimulatedClient
+from tests.simulation.legacy_user import LegacyUser
 from tests.simulation.nemesis import Nemesis
+from tests.simulation.pod import Pod
 from tests.simulation.virtual_loop import Life
 from tests.simulation.world import World, run_world
 
@@ -27,6 +31,8 @@ class Settings:
     clients_per_pod: list[int]
     chaos_leases: float
     strikes_per_lease: float
+    with_legacy: bool
+    with_sweep: bool
 
     @classmethod
     def draw(cls, random: Random) -> Settings:
@@ -41,6 +47,8 @@ class Settings:
             clients_per_pod=[random.choice([1, 1, 2]) if pods > 1 else 3 for _ in range(pods)],
             chaos_leases=random.uniform(2.0, 6.0),
             strikes_per_lease=random.choice([0.5, 1.0, 2.0]),
+            with_legacy=lease >= LEGACY_LEASE_SECONDS_MIN and random.random() < 0.5,
+            with_sweep=random.random() < 0.3,
         )
 
 
@@ -58,6 +66,10 @@ class RandomRun:
 
     async def run(self) -> None:
         """All phases."""
+        with sweeps_often() if self._settings.with_sweep else nullcontext():
+            await self._run()
+
+    async def _run(self) -> None:
         self._build()
         await self._world.until_ready()
         await self._quiet_phase()
@@ -71,6 +83,8 @@ class RandomRun:
         for number, durations in enumerate(self._settings.durations):
             self._world.add_pod(f"e{number}", durations)
         for pod, count in zip(self._world.pods, self._settings.clients_per_pod, strict=True):
+            if self._settings.with_legacy:
+                self._use_by_legacy(pod)
             for _ in range(count):
                 self._use(self._world.add_client(pod, via_proxy=self._random.random() < 0.2))
 
@@ -80,6 +94,12 @@ class RandomRun:
             name = self._random.choice(self._settings.names)
             program = self._program(client, name, Random(self._random.getrandbits(64)))
             self._programs.append((client, client.run(program)))
+
+    def _use_by_legacy(self, pod: Pod) -> None:
+        """Let a program of the original library use the first lock, until the run winds down."""
+        user = LegacyUser(pod, self._settings.names[0], Random(self._random.getrandbits(64)))
+        self._world.legacy_users.append(user)
+        user.owner.spawn(user.run(rounds_max=4))
 
     async def _program(self, client: SimulatedClient, name: str, random: Random) -> None:
         while not self._winding_down:
@@ -105,9 +125,11 @@ class RandomRun:
     async def _wind_down(self) -> None:
         """Let every program end; those of crashed clients never will."""
         self._winding_down = True
+        for user in self._world.legacy_users:
+            user.crash()
         alive = [task for client, task in self._programs if client.owner.life is not Life.CRASHED]
         if alive:
-            done, pending = await asyncio.wait(alive, timeout=20 * self._lease_seconds + 120)
+            _, pending = await asyncio.wait(alive, timeout=20 * self._lease_seconds + 120)
             assert not pending, f"{len(pending)} programs did not end after everything had healed"
 
     async def _last_calls(self) -> None:
@@ -133,6 +155,17 @@ class RandomRun:
         await client.release(hold)
 
 
+@contextmanager
+def sweeps_often() -> Iterator[None]:
+    """Let electors sweep every other lease instead of every thirty: runs are short."""
+    before = sweep.TRY_LEASES, sweep.SWEEP_LEASES
+    sweep.TRY_LEASES, sweep.SWEEP_LEASES = 2.0, 1.0  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        sweep.TRY_LEASES, sweep.SWEEP_LEASES = before  # type: ignore[misc]
+
+
 def run_seed(seed: int) -> World:
     """Run one seed and check every invariant.
 
@@ -145,4 +178,7 @@ def run_seed(seed: int) -> World:
 
     world, _ = run_world(seed, schedule)
     invariants.check(world)
+    assert invariants.grants_before_the_first_fault(world.history) >= QUIET_GRANTS_MIN, (
+        "too little load: no such run counts"
+    )
     return world

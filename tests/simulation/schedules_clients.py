@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 
 from elector_server.acquisitions import StillWaiting
+from metaparticle_sync import wire
 from tests.simulation.client import ClientHold, SimulatedClient
-from tests.simulation.schedules import D, lease, schedule, two_pods
+from tests.simulation.faults import Plan
+from tests.simulation.legacy_user import LegacyUser
+from tests.simulation.schedules import (
+    D,
+    elector_of,
+    lease,
+    schedule,
+    session_of,
+    store_of,
+    two_pods,
+    until_renewed,
+)
 from tests.simulation.world import World
 
 AT_ONCE_SECONDS = 1.0
@@ -69,7 +82,7 @@ async def a_grant_between_two_polls_is_fetched(world: World) -> None:
 @schedule
 async def a_silent_client_loses_its_locks(world: World) -> None:
     """A client falls silent, its connection stays open: after its time its lock is given away, and it knows."""
-    e0, _, silent, waiter = await two_pods(world, lease(D, 8.0), lease(D, 8.0))
+    _, _, silent, waiter = await two_pods(world, lease(D, 8.0), lease(D, 8.0))
     await world.hold(silent, "a")
     waiting = waiter.run(waiter.acquire("a", 100.0))
     await world.sleep(5.0)
@@ -183,3 +196,64 @@ async def a_closed_client_frees_everything(world: World) -> None:
     for wait in waits:
         assert await wait is not None
     assert world.loop.time() - closed_at < AT_ONCE_SECONDS
+
+
+@schedule
+async def a_release_while_its_hold_is_confirmed(world: World) -> None:
+    """After a restart the client presents its hold, and releases it before the confirming write is answered."""
+    e0, _, holder, waiter = await two_pods(world)
+    hold = await world.hold(holder, "a")
+    waiting = waiter.run(waiter.acquire("a", 100.0))
+    await world.sleep(1.0)
+    elector_of(e0).crash()
+    plans: list[Plan] = []
+    e0.start_elector(prepare=lambda store: plans.append(store.plan("replace", "lock", "a", hold_answer=True)))
+    await plans[0].applied.wait()
+    await holder.run(holder.release(hold))
+    await world.sleep(0.3)
+    plans[0].answer()
+    released_at = world.loop.time()
+    assert await waiting is not None
+    assert world.loop.time() - released_at < 2 * AT_ONCE_SECONDS, "the release was forgotten"
+
+
+@schedule
+async def a_legacy_hold_that_is_dropped_at_once(world: World) -> None:
+    """A legacy claim takes so long that too little time is left: it is refused and dropped. Later ones still expire."""
+    e0, _, _, waiter = await two_pods(world)
+    store = store_of(e0)
+    user = LegacyUser(e0, "a", Random(1))
+    world.legacy_users.append(user)
+    await until_renewed(world, session_of(world, e0))
+    slow = store.plan("create", "lock", "a", hold_answer=True)
+    store.plan("replace", "session", times=1000, refuse=True)
+    await world.sleep(1.5)
+    putting = user.owner.spawn(user.put())
+    await slow.applied.wait()
+    await world.sleep(3.5)
+    slow.answer()
+    await putting
+    store.forget_plans()
+    assert not world.history.beliefs, "the schedule is pointless: the claim was in time"
+    await world.sleep(D)
+    await user.owner.spawn(user.put())
+    assert world.shared.record("lock", "a") is not None, "the second PUT was not granted"
+    await world.hold(waiter, "a", wire.LEGACY_HOLD_SECONDS + 3.0)
+
+
+@schedule
+async def a_legacy_hold_is_promised_for_twelve_seconds(world: World) -> None:
+    """A PUT without a body is answered 200 as long as 12 s are certain; E0 is cut off, then E1 takes over."""
+    e0, _, _, waiter = await two_pods(world)
+    user = LegacyUser(e0, "a", Random(1))
+    world.legacy_users.append(user)
+    user.owner.spawn(user.run(rounds_max=20))
+    await world.until(lambda: world.shared.record("lock", "a"), 5.0)
+    waiting = waiter.run(waiter.acquire("a", 200.0))
+    await world.sleep(2.1 * D)
+    e0.faults.outage = True
+    assert await waiting is not None
+    legacy = [belief for belief in world.history.beliefs if belief.client == user.name]
+    assert len(legacy) == 1
+    assert legacy[0].ended is not None
+    assert legacy[0].ended - legacy[0].began > 2 * D

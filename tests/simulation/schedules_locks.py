@@ -23,7 +23,7 @@ AT_ONCE_SECONDS = 1.0
 @schedule
 async def a_release_in_flight_when_its_elector_restarted(world: World) -> None:
     """E0 sends the release of a silent client and crashes; it adopts, the client is back; then the release lands."""
-    e0, e1, holder, waiter = await two_pods(world, lease(D, 8.0))
+    e0, _, holder, waiter = await two_pods(world, lease(D, 8.0))
     granting = store_of(e0).plan("create", "lock", "a", hold_answer=True)
     acquiring = holder.run(holder.acquire("a", 100.0))
     await granting.applied.wait()
@@ -77,7 +77,7 @@ async def a_late_create_lands_unseen(world: World) -> None:
 @schedule
 async def a_hand_off_to_a_ticket_that_a_restart_forgot(world: World) -> None:
     """E0's client waits and dies with its elector; E0 adopts; E1 hands the lock to the forgotten ticket."""
-    e0, e1, forgotten, holder = await two_pods(world, lease(D, 15.0), lease(D, 15.0))
+    e0, _, forgotten, holder = await two_pods(world, lease(D, 15.0), lease(D, 15.0))
     hold = await world.hold(holder, "a")
     forgotten.run(forgotten.acquire("a", 100.0))
     await world.until(lambda: queue_of(world, "a"), 5.0)
@@ -155,7 +155,7 @@ async def a_holder_id_given_up_never_comes_back(world: World) -> None:
 @schedule
 async def a_waiter_leaves_while_a_write_names_it(world: World) -> None:
     """E0 releases and re-queues its second waiter's name; that waiter times out before the answer."""
-    e0, e1, holder, other = await two_pods(world)
+    e0, _, holder, other = await two_pods(world)
     second = world.add_client(e0)
     hold = await world.hold(holder, "a")
     waiting = other.run(other.acquire("a", 100.0))
@@ -182,7 +182,7 @@ async def a_waiter_leaves_while_a_write_names_it(world: World) -> None:
 @schedule
 async def the_deadline_is_checked_again_after_the_answer(world: World) -> None:
     """E0 sends `create`, pauses past its deadline, and then gets the answer "created"."""
-    e0, e1, late, waiter = await two_pods(world)
+    e0, _, late, waiter = await two_pods(world)
     await until_renewed(world, session_of(world, e0))
     creating = store_of(e0).plan("create", "lock", "a", hold_answer=True)
     acquiring = late.run(late.acquire("a", 2 * D))
@@ -216,7 +216,7 @@ async def a_create_answered_by_nobody(world: World) -> None:
 
 @schedule
 async def a_refused_create_was_ours_already(world: World) -> None:
-    """The first copy lands unanswered; the second is refused because the record exists: that must be read, not believed."""
+    """The first copy lands unanswered; the second is refused as the record exists: that must be read, not believed."""
     e0, _, holder, _ = await two_pods(world)
     store_of(e0).plan("create", "lock", "a", lose_answer=True, fail_after_seconds=0.5)
     store_of(e0).plan("get", "lock", "a", stale_at=0.0)
@@ -229,7 +229,7 @@ async def a_refused_create_was_ours_already(world: World) -> None:
 @schedule
 async def a_timeout_is_no_success(world: World) -> None:
     """A `create` never reaches the store while another elector takes the lock: E0's client must wait."""
-    e0, e1, late, winner = await two_pods(world)
+    e0, _, late, winner = await two_pods(world)
     store_of(e0).plan("create", "lock", "a", times=3, lose_request=True)
     acquiring = late.run(late.acquire("a", 2 * D))
     await world.sleep(0.2)
@@ -241,7 +241,7 @@ async def a_timeout_is_no_success(world: World) -> None:
 @schedule
 async def hand_off_to_a_client_that_has_just_left(world: World) -> None:
     """E1 hands the lock to E0's ticket in the moment in which E0's only waiter dies."""
-    e0, e1, leaver, holder = await two_pods(world)
+    _, e1, leaver, holder = await two_pods(world)
     hold = await world.hold(holder, "a")
     leaver.run(leaver.acquire("a", 100.0))
     await world.until(lambda: queue_of(world, "a"), 5.0)
@@ -259,7 +259,7 @@ async def hand_off_to_a_client_that_has_just_left(world: World) -> None:
 @schedule
 async def a_clean_release_reaches_the_next_at_once(world: World) -> None:
     """One write and one watch event: the waiter on the other machine holds."""
-    e0, e1, holder, waiter = await two_pods(world)
+    _, _, holder, waiter = await two_pods(world)
     hold = await world.hold(holder, "a")
     waiting = waiter.run(waiter.acquire("a", 100.0))
     await world.until(lambda: queue_of(world, "a"), 5.0)
@@ -275,7 +275,7 @@ async def a_clean_release_reaches_the_next_at_once(world: World) -> None:
 @schedule
 async def a_proven_death_frees_at_once(world: World) -> None:
     """The holder's process is killed; the end of its stream proves it, and the next one holds within a second."""
-    e0, _, holder, waiter = await two_pods(world)
+    _, _, holder, waiter = await two_pods(world)
     await world.hold(holder, "a")
     waiting = waiter.run(waiter.acquire("a", 100.0))
     await world.sleep(10.0)
@@ -325,7 +325,7 @@ async def a_release_guarded_by_its_version(world: World) -> None:
 @schedule
 async def a_deleted_lock_s_token_is_never_given_again(world: World) -> None:
     """Tokens rise over delete and create, hand-off and takeover; the invariants check the order."""
-    e0, e1, first, second = await two_pods(world)
+    _, _, first, second = await two_pods(world)
     for _ in range(3):
         await first.run(first.release(await world.hold(first, "a")))
         await second.run(second.release(await world.hold(second, "a")))
@@ -341,7 +341,7 @@ async def a_deleted_lock_s_token_is_never_given_again(world: World) -> None:
 @schedule
 async def a_stranger_can_not_release(world: World) -> None:
     """Neither another client of the same elector nor one of another elector can release somebody else's hold."""
-    e0, e1, holder, stranger = await two_pods(world)
+    e0, _, holder, stranger = await two_pods(world)
     neighbour = world.add_client(e0)
     hold = await world.hold(holder, "a")
     for client in (stranger, neighbour):
@@ -356,7 +356,7 @@ async def a_stranger_can_not_release(world: World) -> None:
 @schedule
 async def a_dead_ticket_is_skipped(world: World) -> None:
     """Three pods: the first in the queue dies with its machine; the queue moves on when its session has ended."""
-    e0, e1, holder, dead = await two_pods(world)
+    _, e1, holder, dead = await two_pods(world)
     e2 = world.add_pod("e2", lease(D))
     await world.until_ready()
     last = world.add_client(e2)

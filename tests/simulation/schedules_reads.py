@@ -44,7 +44,7 @@ async def a_stale_read_costs_no_presented_hold(world: World) -> None:
 
 @schedule
 async def a_stale_read_hides_no_release(world: World) -> None:
-    """After a restart a client releases, and the read that looks for its hold is stale: the lock gets free all the same."""
+    """After a restart a client releases, and the read of its hold is stale: the lock gets free all the same."""
     e0, _, holder, waiter = await two_pods(world, lease(D, 15.0))
     hold = await world.hold(holder, "a")
     waiting = waiter.run(waiter.acquire("a", 100.0))

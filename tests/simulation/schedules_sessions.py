@@ -9,6 +9,7 @@ from tests.simulation.schedules import (
     lease,
     schedule,
     session_of,
+    store_of,
     two_pods,
     until_renewed,
 )
@@ -20,7 +21,7 @@ TAKEOVER_SLACK_SECONDS = 1.0
 @schedule
 async def an_adopter_keeps_the_lease(world: World) -> None:
     """E0 crashes and comes back configured with 10 s instead of 40, adopts, and pauses after 0.3 s."""
-    e0, e1, holder, waiter = await two_pods(world, lease(40.0), lease(40.0))
+    e0, _, holder, waiter = await two_pods(world, lease(40.0), lease(40.0))
     await world.hold(holder, "a")
     session = session_of(world, e0)
     waiting = waiter.run(waiter.acquire("a", 100.0))
@@ -74,7 +75,7 @@ async def a_late_create_of_a_session_stays_dead(world: World) -> None:
 @schedule
 async def a_new_session_has_an_id_of_its_own(world: World) -> None:
     """E0's session has ended; E0 begins another one, and E1, which saw the first one end, respects it."""
-    e0, e1, holder, waiter = await two_pods(world)
+    e0, _, holder, waiter = await two_pods(world)
     await world.hold(holder, "a")
     session = session_of(world, e0)
     waiting = waiter.run(waiter.acquire("a", 100.0))
@@ -114,7 +115,7 @@ async def no_graceful_end_soon_after_an_adoption(world: World) -> None:
 @schedule
 async def a_graceful_end_frees_what_nobody_holds(world: World) -> None:
     """The usual case in a pod: the application has ended, the elector stops, and its session ends in one write."""
-    e0, e1, holder, waiter = await two_pods(world)
+    e0, _, holder, waiter = await two_pods(world)
     await world.hold(holder, "a")
     session = session_of(world, e0)
     await world.sleep(10.0)
@@ -158,8 +159,12 @@ async def a_slow_confirmation_is_not_given_away(world: World) -> None:
     plans = []
     e0.start_elector(prepare=lambda store: plans.append(store.plan("replace", "lock", "a", hold_answer=True)))
     await plans[0].applied.wait()
-    await world.sleep(1.5)
+    await world.sleep(1.0)
+    holder.owner.pause()
+    await world.sleep(0.5)
     plans[0].answer()
+    await world.sleep(3.0)
+    holder.owner.resume()
     await world.sleep(5.0)
     assert holder.check("a"), "the hold did not survive the elector's restart"
     await holder.run(holder.release(hold))
@@ -224,7 +229,7 @@ async def a_twin_s_higher_epoch_is_respected(world: World) -> None:
 @schedule
 async def a_lost_session_is_never_revived(world: World) -> None:
     """E0 can't reach the store for longer than its validity: its session ends, and another one begins."""
-    e0, e1, holder, waiter = await two_pods(world)
+    e0, _, holder, waiter = await two_pods(world)
     await world.hold(holder, "a")
     session = session_of(world, e0)
     waiting = waiter.run(waiter.acquire("a", 100.0))
@@ -291,3 +296,32 @@ async def the_sweeper_ends_only_the_silent(world: World) -> None:
     assert one.check("b"), "the sweeper ended a live session"
     assert two.check("c"), "the sweeper ended a live session"
     await world.until(lambda: world.shared.record("session", session) is None, 100 * D, 1.0)
+
+
+@schedule
+async def the_sweeper_survives_a_refusal(world: World) -> None:
+    """The first claim of the sweeper's own lock is refused by the store: it tries again later."""
+    e0, e1, dead, _ = await two_pods(world)
+    await world.hold(dead, "a")
+    store_of(e1).plan("create", "lock", times=2, refuse=True)
+    dead.silent_death = True
+    dead.crash()
+    elector_of(e0).crash()
+    await world.until(lambda: world.shared.record("lock", "a") is None, 200 * D, 1.0)
+
+
+@schedule
+async def a_lost_session_s_locks_are_freed_by_its_owner(world: World) -> None:
+    """E0 loses its session while a local waiter keeps it interested in the lock: it frees what hung on the old one."""
+    e0, _, holder, waiter = await two_pods(world)
+    neighbour = world.add_client(e0)
+    await world.hold(holder, "a")
+    waiting = waiter.run(waiter.acquire("a", 100.0))
+    neighbour.run(neighbour.acquire("a", 100.0))
+    await until_renewed(world, session_of(world, e0))
+    e0.faults.refuse = 1.0
+    await world.until(lambda: not holder.check("a"), D)
+    e0.faults.refuse = 0.0
+    began = world.loop.time()
+    assert await waiting is not None
+    assert world.loop.time() - began < 2.0, "the locks of a lost session were not freed by its owner"

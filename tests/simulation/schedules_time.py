@@ -23,7 +23,7 @@ TAKEOVER_SLACK_SECONDS = 1.0
 
 @schedule
 async def missing_session_is_waited_for_in_full(world: World) -> None:
-    """E1 sees E0's session live; E0 renews; its record is deleted by hand; E0 pauses; E1's next look finds it missing."""
+    """E1 sees E0's session live; E0 renews; its record is deleted by hand; E0 pauses; E1's next look misses it."""
     e0, e1, holder, waiter = await two_pods(world)
     await world.hold(holder, "a")
     session = session_of(world, e0)
@@ -59,7 +59,7 @@ async def stale_reads_say_missing_twice(world: World) -> None:
 @schedule
 async def lease_comes_from_the_lock_record(world: World) -> None:
     """E0 has a lease of 40 s, E1 one of 10 s; E0's session record is deleted and E0 pauses for 60 s."""
-    e0, e1, holder, waiter = await two_pods(world, lease(40.0), lease(10.0))
+    e0, _, holder, waiter = await two_pods(world, lease(40.0), lease(10.0))
     await world.hold(holder, "a")
     waiting = waiter.run(waiter.acquire("a", 100.0))
     await world.sleep(1.0)
@@ -104,8 +104,8 @@ async def an_adoption_is_not_dated_by_its_second_try(world: World) -> None:
 
 @schedule
 async def slow_answer_then_partition(world: World) -> None:
-    """A renewal lands at once and is answered late and in pieces; then E0 is cut off. Its deadline counts from the send."""
-    e0, e1, holder, waiter = await two_pods(world)
+    """A renewal lands at once and is answered late; then E0 is cut off. Its deadline counts from the send."""
+    e0, _, holder, waiter = await two_pods(world)
     await world.hold(holder, "a")
     session = session_of(world, e0)
     store = store_of(e0)
@@ -156,7 +156,7 @@ async def a_late_renewal_lands_after_a_newer_one(world: World) -> None:
 
 @schedule
 async def fast_observer_against_slow_holder(world: World) -> None:
-    """E0's clock runs 1 % slow, E1's 1 % fast, and the lease is long: still nobody overlaps, and takeover is in time."""
+    """E0's clock runs 1 % slow, E1's 1 % fast, and the lease is long: nobody overlaps, and takeover is in time."""
     e0 = world.add_pod("e0", lease(200.0, 1000.0), clock_rate=0.99)
     e1 = world.add_pod("e1", lease(200.0, 1000.0), clock_rate=1.01)
     await world.until_ready()

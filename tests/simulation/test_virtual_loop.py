@@ -194,7 +194,7 @@ def test_a_run_that_can_not_go_on_is_a_deadlock() -> None:
 
 def test_a_run_that_does_not_let_time_pass_is_a_runaway() -> None:
     async def main(_: VirtualLoop) -> None:
-        while True:
+        while True:  # noqa: ASYNC110
             await asyncio.sleep(0)
 
     with pytest.raises(Runaway, match="time does not pass"):
@@ -205,7 +205,7 @@ def test_a_run_without_end_is_a_runaway(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(virtual_loop, "STEPS_MAX", 1000)
 
     async def main(_: VirtualLoop) -> None:
-        while True:
+        while True:  # noqa: ASYNC110
             await asyncio.sleep(1)
 
     with pytest.raises(Runaway, match="has not ended"):

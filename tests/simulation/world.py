@@ -16,6 +16,7 @@ from tests.simulation.client import ClientHold, SimulatedClient
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.faulty_store import Network
 from tests.simulation.history import History
+from tests.simulation.legacy_user import LegacyUser
 from tests.simulation.pod import ElectorProcess, Pod
 from tests.simulation.recorder import SharedStore
 from tests.simulation.virtual_loop import VirtualLoop
@@ -37,6 +38,7 @@ class World:
         self.network = Network(self.shared, loop, Random(f"network of {seed}"))
         self.pods: list[Pod] = []
         self.clients: list[SimulatedClient] = []
+        self.legacy_users: list[LegacyUser] = []
 
     def add_pod(self, name: str, durations: Durations, *, clock_rate: float | None = None, start: bool = True) -> Pod:
         """A machine with an elector, on a clock that is a little wrong."""
@@ -73,10 +75,10 @@ class World:
             assert self.loop.time() < give_up_at, f"not within {seconds:g} s: {condition}"
             await asyncio.sleep(step_seconds)
 
-    async def hold(self, client: SimulatedClient, name: str, timeout: float = 60.0) -> ClientHold:
+    async def hold(self, client: SimulatedClient, name: str, seconds: float = 60.0) -> ClientHold:
         """Let a client acquire a lock, which must succeed."""
-        hold = await client.run(client.acquire(name, timeout))
-        assert hold is not None, f"{client.name} did not get {name!r} within {timeout:g} s"
+        hold = await client.run(client.acquire(name, seconds))
+        assert hold is not None, f"{client.name} did not get {name!r} within {seconds:g} s"
         return hold
 
     async def sleep(self, seconds: float) -> None:
