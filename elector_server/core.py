@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from elector_server.named_lock import NamedLock
     from elector_server.own_session import Identity, OwnSession
     from elector_server.rules.lock import Claimant
+    from elector_server.seen_versions import SeenVersions
     from elector_server.store import Store
     from elector_server.waiters import LocalHold
 
@@ -31,6 +32,7 @@ class Core(Protocol):
     foreign: ForeignSessions
     durations: Durations
     dead: DeadHolders
+    versions: SeenVersions
     names: dict[str, NamedLock]
 
     @property

@@ -36,6 +36,7 @@ from elector_server.problems import (
     StoreDown,
 )
 from elector_server.rules.lock import KIND, Claimant, Lock
+from elector_server.seen_versions import SeenVersions
 from elector_server.session_keeper import SessionKeeper
 from elector_server.store import StoreUnavailable
 from elector_server.sweep import SWEEP_NAME, Sweep
@@ -77,6 +78,7 @@ class Elector:
         self.background = Background()
         self.foreign = ForeignSessions(store, clock, random, self.background)
         self.dead = DeadHolders(clock)
+        self.versions = SeenVersions()
         self.names: dict[str, NamedLock] = {}
         self.counters: Counter[str] = Counter()
         self.client_sessions = ClientSessions(self)

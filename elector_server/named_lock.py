@@ -17,6 +17,7 @@ from elector_server.problems import HeldBy, LockHeld, QueueFull, StoreDown
 from elector_server.rules import lock as rules
 from elector_server.rules.lock import KIND, Hold, Lock
 from elector_server.rules.turn import Known, Sight, Step, next_step
+from elector_server.seen_versions import StoreWentBack
 from elector_server.store import Conflict, Exists, Record, StoreUnavailable
 from elector_server.waiters import Grant, LocalHold, Presented, Waiter, held_by
 from elector_server.writes import Abandoned, Backoff, attempt, settle
@@ -148,7 +149,8 @@ class NamedLock:
 
     def see(self, version: int, record: Record | None) -> None:
         """Take in a change or a read, unless something newer is known."""
-        if version <= self._version:
+        is_forgotten = self._known in (Known.NOTHING, Known.EXISTS)
+        if version < self._version or (version == self._version and not is_forgotten):
             return
         self._know(version, record)
         self._check_hold()
@@ -156,6 +158,7 @@ class NamedLock:
 
     def _know(self, version: int, record: Record | None) -> None:
         self._version = version
+        self._core.versions.see(version)
         self._lock = Lock.from_spec(record.spec) if record is not None else None
         self._known = Known.HELD if record is not None else Known.FREE
 
@@ -207,6 +210,8 @@ class NamedLock:
                     self._known, self._lock = Known.EXISTS, None
                 except Abandoned:
                     self._forget()
+                except StoreWentBack as error:
+                    session.lose(str(error))
                 except rules.QueueFull:
                     self.fail_waiters(QueueFull(self.name, rules.QUEUE_TICKETS_MAX))
                 except StoreUnavailable as error:
@@ -293,7 +298,9 @@ class NamedLock:
         claimant = next(iter(self._waiters.values())).claimant(session)
         lock = rules.claim(claimant, self._core.clock.wall())
         spec = lock.to_spec()
+        newest_before = self._core.versions.newest
         record = await self._settle(session, lambda: self._core.store.create(KIND, self.name, session.id, spec))
+        self._core.versions.check(record.version, newest_before)
         self._wrote(record.version, lock)
         self._grant_as_recorded(session)
 
@@ -346,9 +353,11 @@ class NamedLock:
     async def _replace(self, session: OwnSession, lock: Lock) -> None:
         version, spec = self._version, lock.to_spec()
         holding_session = lock.hold.session
+        newest_before = self._core.versions.newest
         record = await self._settle(
             session, lambda: self._core.store.replace(KIND, self.name, version, holding_session, spec)
         )
+        self._core.versions.check(record.version, newest_before)
         self._wrote(record.version, lock)
         self._grant_as_recorded(session)
 

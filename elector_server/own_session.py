@@ -24,6 +24,7 @@ from elector_server.clock import Clock
 from elector_server.durations import Durations
 from elector_server.rules import session as rules
 from elector_server.rules.session import KIND, ForeignWriter, IllegalTransition, Session, State
+from elector_server.seen_versions import SeenVersions, StoreWentBack
 from elector_server.store import Conflict, Exists, Record, Store, StoreUnavailable
 from elector_server.writes import Backoff, attempt
 
@@ -69,6 +70,7 @@ class OwnSession:
         durations: Durations,
         clock: Clock,
         rng: random.Random,
+        versions: SeenVersions,
         count: Callable[[str], None],
     ) -> None:
         self._store = store
@@ -76,6 +78,7 @@ class OwnSession:
         self._settings = durations
         self._clock = clock
         self._random = rng
+        self._versions = versions
         self._count = count
         self._nonce = ""
         self._deadline = float("-inf")
@@ -187,7 +190,9 @@ class OwnSession:
             self._identity.boot_id,
             self._clock.wall(),
         )
+        newest_before = self._versions.newest
         record = await self._create(session)
+        self._versions.check(record.version, newest_before)
         self._session, self._version = session, record.version
         await self._renew(self._clock.now() + self.durations.validity_seconds)
         log.info("began session %s, lease %g s", self.id, self.durations.lease_seconds)
@@ -227,6 +232,8 @@ class OwnSession:
                 await self._renew(self._deadline)
         except IllegalTransition as error:
             self.lose(str(error))
+        except StoreWentBack as error:
+            self.lose(str(error))
         except StoreUnavailable:
             return  # The deadline has passed meanwhile, and says so itself.
 
@@ -258,10 +265,12 @@ class OwnSession:
 
         Raises:
             IllegalTransition: the session is no longer ours, or has ended.
+            StoreWentBack: its version is not above what was seen before it was sent.
             StoreUnavailable: nothing was certain by `give_up_at`.
         """
         backoff = Backoff(self._clock, self._random, self.durations.renew_seconds / 4)
         earliest_sent_at: float | None = None
+        newest_before = self._versions.newest
         while self._clock.now() < give_up_at:
             sent_at = self._clock.now()
             # An unanswered copy may be the one that commits, so its earlier send counts.
@@ -273,10 +282,12 @@ class OwnSession:
             except Conflict:
                 found = await self._found_after_conflict(wanted)
                 if found is _Found.COMMITTED:
+                    self._versions.check(self._version, newest_before)
                     return self._committed(wanted, self._version, earliest_sent_at)
                 if found is _Found.MOVED:
                     earliest_sent_at = None
             else:
+                self._versions.check(record.version, newest_before)
                 return self._committed(wanted, record.version, earliest_sent_at)
         raise StoreUnavailable("the store did not answer in time")
 

@@ -11,6 +11,7 @@ from elector_server.reconcile import Reconcile
 from elector_server.rules import session as rules
 from elector_server.rules.lock import KIND
 from elector_server.rules.session import Session, State
+from elector_server.seen_versions import StoreWentBack
 from elector_server.store import Conflict, StoreUnavailable
 from elector_server.writes import Backoff, attempt
 
@@ -26,23 +27,31 @@ class SessionKeeper:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._opening: OwnSession | None = None
+        self._went_back: str | None = None
         self.session: OwnSession | None = None
         self.opened = asyncio.Event()
 
     @property
     def not_ready_reason(self) -> str:
         """Why there is no valid session."""
+        if self._went_back:
+            return self._went_back
         return self._opening.not_open_reason if self._opening else "the store has not answered lately"
 
     async def run(self) -> None:
-        """Have a session, always; runs until cancelled."""
+        """Have a session, always; runs until cancelled, or until the store turns out to have gone back in time."""
         core = self._core
         adopt = True
         while True:
             session = self._opening = OwnSession(
-                core.store, core.identity, core.durations, core.clock, core.random, core.count
+                core.store, core.identity, core.durations, core.clock, core.random, core.versions, core.count
             )
-            await session.open(adopt=adopt)
+            try:
+                await session.open(adopt=adopt)
+            except StoreWentBack as error:
+                self._went_back = str(error)
+                log.critical("%s", error)
+                return
             adopt = False
             self._opening = None
             await self._live(session)

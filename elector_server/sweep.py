@@ -95,15 +95,26 @@ class Sweep:
                 return
             if record.name != self._core.session.id:
                 await self._look_at(record, is_named=record.name in named)
+        listed = {record.name for record in sessions.records}
+        for session_id in [session_id for session_id in named if session_id not in listed]:
+            await self._look_for(session_id, named[session_id])
 
-    async def _named_sessions(self) -> set[str]:
+    async def _look_for(self, session_id: str, lease_seconds: float) -> None:
+        """A session that locks name and a list does not show."""
+        if self._core.foreign.is_ended(session_id):
+            await self._free_records_of(session_id)
+        else:
+            self._core.foreign.glance(session_id, lease_seconds)  # If it is missing, this ends it, after the full wait.
+
+    async def _named_sessions(self) -> dict[str, float]:
+        """The sessions that lock records name, and their leases."""
         core = self._core
         locks = await attempt(core.clock, core.durations.attempt_seconds, lambda: core.store.list(LOCK_KIND))
-        named: set[str] = set()
+        named: dict[str, float] = {}
         for record in locks.records:
             lock = Lock.from_spec(record.spec)
-            named.add(lock.hold.session)
-            named.update(ticket.hold.session for ticket in lock.queue)
+            for claimant in (lock.claimant, *lock.queue):
+                named[claimant.hold.session] = claimant.lease_seconds
         return named
 
     async def _look_at(self, record: Record, *, is_named: bool) -> None:
@@ -116,7 +127,9 @@ class Sweep:
         try:
             if session.state is not State.ENDED:
                 await self._end(record, session)
-            elif not is_named:
+            elif is_named:
+                await self._free(record.name)  # A write of its owner landed after it had ended.
+            else:
                 await self._delete(record)
         except Conflict:
             self._observations.pop(record.name, None)
@@ -129,9 +142,12 @@ class Sweep:
             core.durations.attempt_seconds,
             lambda: core.store.replace(SESSION_KIND, record.name, record.version, record.session, spec),
         )
-        core.foreign.note_ended(record.name)
         core.count("sessions_swept")
-        await self._free_records_of(record.name)
+        await self._free(record.name)
+
+    async def _free(self, session_id: str) -> None:
+        self._core.foreign.note_ended(session_id)
+        await self._free_records_of(session_id)
 
     async def _delete(self, record: Record) -> None:
         core = self._core

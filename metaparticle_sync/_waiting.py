@@ -97,7 +97,7 @@ class Patience:
     """The time of one call: its own timeout, and how long it puts up with an elector that does not answer.
 
     A single try has no patience. An elector of which this process never heard gets 5 s; one that went away later gets
-    `unavailable_seconds` since it was last heard, and no call less than the 5 s.
+    `unavailable_seconds` since it was last heard, and no call less than the 5 s (or that setting, if it is shorter).
     """
 
     def __init__(self, seconds: float | None, unavailable_seconds: float, heard_at: float | None) -> None:
@@ -170,8 +170,10 @@ class Patience:
         raise ElectorUnavailable(self._explained(error), address=error.address) from error
 
     def _limit(self) -> float:
-        first = self.started_at + FIRST_CONTACT_SECONDS
-        return first if self._heard_at is None else max(first, self._heard_at + self._unavailable_seconds)
+        if self._heard_at is None:
+            return self.started_at + FIRST_CONTACT_SECONDS
+        at_least = self.started_at + min(FIRST_CONTACT_SECONDS, self._unavailable_seconds)
+        return max(at_least, self._heard_at + self._unavailable_seconds)
 
     def _explained(self, error: ElectorUnavailable) -> str:
         if self._heard_at is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -200,7 +201,8 @@ class Lock:
         """For the standard library after a fork: the lock is free, as far as this process is concerned."""
         self._entered.clear()
         if self._shared.hold is not None:
-            self.release()
+            with suppress(LockLost):
+                self.release()
 
     def __getstate__(self) -> dict[str, Any]:
         return {

@@ -60,6 +60,11 @@ def test_patience(clock, timeout, heard_seconds_ago, expected):
     assert ("Start an elector" in text) is (heard_at is None)
 
 
+def test_a_short_patience_is_short(clock):
+    assert seconds_of(clock, Patience(None, 3.0, clock.time - 100.0))[0] == pytest.approx(3.0)
+    assert seconds_of(clock, Patience(None, 3.0, clock.time - 2.0))[0] == pytest.approx(3.0)
+
+
 def test_an_answer_renews_the_patience(clock):
     patience = Patience(None, 30.0, clock.time)
     clock.time += 25

@@ -92,8 +92,8 @@ CLASSICS = (
         (
             Edit(
                 NAMED,
-                "        record = await self._settle(session, lambda: self._core.store.create(KIND, self.name, session.id,"
-                " spec))\n        self._wrote(record.version, lock)\n",
+                "        record = await self._settle(session, lambda: self._core.store.create(KIND, self.name,"
+                " session.id, spec))\n        self._wrote(record.version, lock)\n",
                 "        try:\n"
                 "            record = await self._settle(\n"
                 "                session, lambda: self._core.store.create(KIND, self.name, session.id, spec)\n"

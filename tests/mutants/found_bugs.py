@@ -74,6 +74,16 @@ FOUND_BUGS = (
         ("a_lost_session_s_locks_are_freed_by_its_owner", "a_lost_session_is_never_revived"),
     ),
     Mutant(
+        "the sweeper leaves what an ended session holds",
+        (Edit(SWEEP, "                await self._free(record.name)  # A write", "                pass  # A write"),),
+        ("the_sweeper_frees_what_an_ended_session_holds",),
+    ),
+    Mutant(
+        "the sweeper leaves what a missing session holds",
+        (Edit(SWEEP, "            await self._look_for(session_id, named[session_id])", "            pass"),),
+        ("the_sweeper_frees_what_a_missing_session_holds",),
+    ),
+    Mutant(
         "the sweeper dies of a refused claim",
         (
             Edit(

@@ -279,8 +279,7 @@ class SimulatedClient:
         """Acquire within `seconds`, by a row of long polls; None if that did not work."""
         began, give_up_at = self._loop.time(), self.now() + seconds
         hold = await self._acquire(name, give_up_at, holder or self.new_holder())
-        granted_at = None if hold is None else self._loop.time()
-        self.pod.history.attempts.append(Attempt(name, self.name, began, granted_at))
+        self.pod.history.attempts.append(Attempt(name, self.name, began, self._loop.time(), hold is not None))
         return hold
 
     async def _acquire(self, name: str, give_up_at: float, holder: str) -> ClientHold | None:

@@ -51,12 +51,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One acquisition: how it went. `granted_at` is None if it gave up."""
+    """One acquisition: from its call to its return, and whether it holds."""
 
     name: str
     client: str
     began: float
-    granted_at: float | None
+    ended: float
+    is_granted: bool
 
 
 @dataclass(slots=True)

@@ -6,7 +6,8 @@ Each function is pure and returns one sentence for each violation it finds.
     I2  a resource that checks tokens never meets an old one     tokens_rise
     I3  tokens rise in the order of tenures                      tenures_have_one_rising_token, tokens_rise
     I4  a holder has stopped believing before another is granted beliefs_lie_within_their_tenure
-    I5  takeover and hand-off in time                            the last calls of a run, and the directed schedules
+    I5  takeover and hand-off in time                            the last calls of a run, the directed schedules;
+                                                                 in quiet times: nobody_waits_for_a_free_lock
     I6  no hold without an owner                                 the end of a run: every lock gets free
     I8  every call returns in time                               calls_return_in_time
     I9  sessions and versions never go back                      sessions_never_go_back, versions_rise
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 CALL_SLACK_SECONDS = 1.0
+AT_ONCE_SECONDS = 1.0
 FOREVER = float("inf")
 
 
@@ -68,6 +70,7 @@ def violations(history: History, commits: list[Commit]) -> Iterator[str]:
     yield from one_token_per_holder(history.beliefs)
     yield from tokens_rise(history.checks)
     yield from calls_return_in_time(history.calls)
+    yield from nobody_waits_for_a_free_lock(history, held)
 
 
 def heal_bound_seconds(world: World) -> float:
@@ -86,7 +89,7 @@ def heal_bound_seconds(world: World) -> float:
 def grants_before_the_first_fault(history: History) -> int:
     """How much load there was while nothing was wrong yet."""
     quiet_until = FOREVER if history.first_fault_at is None else history.first_fault_at
-    return sum(a.granted_at is not None and a.granted_at <= quiet_until for a in history.attempts)
+    return sum(attempt.is_granted and attempt.ended <= quiet_until for attempt in history.attempts)
 
 
 def _recorded_leases(commits: Iterable[Commit]) -> Iterator[float]:
@@ -223,6 +226,36 @@ def calls_return_in_time(calls: Iterable[Call]) -> Iterator[str]:
     for call in calls:
         if call.took_seconds > call.bound_seconds + CALL_SLACK_SECONDS:
             yield f"{call.what} of {call.client} at {call.began:.3f} took {call.took_seconds:.2f} s"
+
+
+def nobody_waits_for_a_free_lock(history: History, held: dict[str, list[Tenure]]) -> Iterator[str]:
+    """While nothing is wrong yet, a free lock is taken at once by whoever waits, and a grant is heard of at once."""
+    if history.first_fault_at is None:
+        return
+    quiet_until = history.first_fault_at
+    for attempt in history.attempts:
+        if attempt.ended > quiet_until:
+            continue
+        for begins, ends in free_times(held.get(attempt.name, [])):
+            waited = min(ends, attempt.ended) - max(begins, attempt.began)
+            if waited > AT_ONCE_SECONDS:
+                yield f"{attempt.client} waited {waited:.2f} s for {attempt.name} from {begins:.3f}, while it was free"
+    first_beliefs = {belief.holder: belief for belief in reversed(history.beliefs)}
+    for tenure in [tenure for rows in held.values() for tenure in rows]:
+        belief = first_beliefs.get(tenure.holder)
+        if belief is not None and tenure.began + AT_ONCE_SECONDS < belief.began <= quiet_until:
+            yield f"{belief.client} heard of its grant after {belief.began - tenure.began:.2f} s"
+
+
+def free_times(rows: list[Tenure]) -> Iterator[tuple[float, float]]:
+    """When a lock was free: before, between and after its tenures."""
+    begins = 0.0
+    for tenure in rows:
+        if tenure.began > begins:
+            yield begins, tenure.began
+        begins = tenure.ended
+    if begins < FOREVER:
+        yield begins, FOREVER
 
 
 def _end(belief: Belief) -> float:

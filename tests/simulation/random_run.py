@@ -117,7 +117,7 @@ class RandomRun:
 
     async def _quiet_phase(self) -> None:
         def enough() -> bool:
-            return sum(attempt.granted_at is not None for attempt in self._world.history.attempts) >= QUIET_GRANTS_MIN
+            return sum(attempt.is_granted for attempt in self._world.history.attempts) >= QUIET_GRANTS_MIN
 
         await asyncio.sleep(0.5 * self._lease_seconds)
         await self._world.until(enough, step_seconds=0.2)
@@ -146,7 +146,11 @@ class RandomRun:
         await self._world.until(lambda: not self._held_locks(), bound, step_seconds=0.2)
 
     def _held_locks(self) -> list[Record]:
-        return [record for record in self._world.shared.records("lock") if record.name in self._settings.names]
+        """The lock records that hang on a session which has not ended; the others are free for whoever asks."""
+        shared = self._world.shared
+        live = {record.name for record in shared.records("session") if record.spec["state"] != "ended"}
+        held = [record for record in shared.records("lock") if record.name in self._settings.names]
+        return [record for record in held if record.session in live]
 
     async def _last_call(self, client: SimulatedClient, name: str, bound: float) -> None:
         hold = await client.acquire(name, bound)

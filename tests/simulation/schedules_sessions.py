@@ -325,3 +325,38 @@ async def a_lost_session_s_locks_are_freed_by_its_owner(world: World) -> None:
     began = world.loop.time()
     assert await waiting is not None
     assert world.loop.time() - began < 2.0, "the locks of a lost session were not freed by its owner"
+
+
+@schedule
+async def the_sweeper_frees_what_an_ended_session_holds(world: World) -> None:
+    """A late `create` lands under a session that has ended, and nobody waits for the lock: the sweeper frees it."""
+    session = await _late_create_of_a_lost_session(world)
+    record = world.shared.record("session", session)
+    assert record is not None
+    assert record.spec["state"] == "ended"
+    await world.until(lambda: world.shared.record("lock", "a") is None, 200 * D, 1.0)
+
+
+@schedule
+async def the_sweeper_frees_what_a_missing_session_holds(world: World) -> None:
+    """The same, and the record of the ended session is gone as well."""
+    session = await _late_create_of_a_lost_session(world)
+    world.shared.by_hand("delete", "session", session)
+    await world.until(lambda: world.shared.record("lock", "a") is None, 200 * D, 1.0)
+
+
+async def _late_create_of_a_lost_session(world: World) -> str:
+    """E0's `create` is on its way while E0 loses its session and its client gives up; then it lands."""
+    e0, _, holder, _ = await two_pods(world)
+    session = session_of(world, e0)
+    late = store_of(e0).plan("create", "lock", "a", times=100, hold_request=True)
+    asking = holder.run(holder.acquire("a", 5.0))
+    await late.sent.wait()
+    e0.faults.refuse = 1.0
+    await world.until(lambda: elector_of(e0).elector.session is None, 2 * D)
+    e0.faults.refuse = 0.0
+    await asking
+    await world.sleep(D)
+    late.deliver()
+    await world.until(lambda: world.shared.record("lock", "a") is not None, 1.0)
+    return session
