@@ -149,8 +149,7 @@ class NamedLock:
 
     def see(self, version: int, record: Record | None) -> None:
         """Take in a change or a read, unless something newer is known."""
-        is_forgotten = self._known in (Known.NOTHING, Known.EXISTS)
-        if version < self._version or (version == self._version and not is_forgotten):
+        if version <= self._version:
             return
         self._know(version, record)
         self._check_hold()
