@@ -52,7 +52,7 @@ class Withdrawal:
         self.latch.set()
         acquisition = self._acquisition
         if acquisition is not None:
-            acquisition.give_up(interrupted=True)
+            acquisition.withdraw()
             for connection in list(self._connections):
                 connection.sever()
 
@@ -96,11 +96,16 @@ class Acquisition:
             interrupted = False
             raise
         finally:
-            holds.expect_no_more(self._holder)
             if hold is None:
                 holds.discard(self._holder)
                 self.give_up(interrupted=interrupted)
+            holds.expect_no_more(self._holder)
         return hold
+
+    def withdraw(self) -> None:
+        """From another thread: nobody shall believe in what this may still get; only then the elector is told."""
+        self.keeper.holds.discard(self._holder)
+        self.give_up(interrupted=True)
 
     def give_up(self, *, interrupted: bool) -> None:
         """Nobody wants this holder id any more."""
@@ -128,6 +133,8 @@ class Acquisition:
             hold = self._take(granted)
             if hold is not None:
                 return hold
+            if not self._may_stumble("its grants count for too short a time"):
+                return None
         return None
 
     def _ask(self) -> Granted | None:
@@ -160,9 +167,11 @@ class Acquisition:
         else:
             self._client = ""  # It was refused as a whole: there is nothing to give up.
             raise ElectorRefused(str(refusal), code=refusal.code, status=refusal.status)
-        error = ElectorUnavailable(
-            f"the elector at {self.keeper.address.url} goes on refusing: {refusal}", address=self.keeper.address.url
-        )
+        return self._may_stumble(f"it goes on refusing: {refusal}")
+
+    def _may_stumble(self, why: str) -> bool:
+        url = self.keeper.address.url
+        error = ElectorUnavailable(f"the elector at {url} is not available: {why}", address=url)
         return not self._is_withdrawn() and self._patience.stumbled(error, self._pause)
 
     def _take(self, granted: Granted) -> Hold | None:

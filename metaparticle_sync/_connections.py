@@ -29,6 +29,9 @@ _IDLE_MAX = 1000
 
 _DRAINED_BYTES = 65536
 
+_STALE_SECONDS = 0.25
+"""A kept connection that its peer had ended fails at once, not later. Every request may be repeated."""
+
 _alive: weakref.WeakSet[Connection] = weakref.WeakSet()
 _creating = threading.RLock()
 """Held while a socket is made but not yet known to its `Connection`, and by whoever forks."""
@@ -58,6 +61,7 @@ class Connection:
 
     def __init__(self, address: Address) -> None:
         self._address = address
+        self._is_severed = False
         self.socket: socket.socket | None = None
         _alive.add(self)
 
@@ -118,11 +122,16 @@ class Connection:
 
     def sever(self) -> None:
         """End whatever another thread is waiting for on this connection."""
+        self._is_severed = True
         try:
             if self.socket is not None:
                 self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+
+    def is_severed(self) -> bool:
+        """Whether `sever` ended it."""
+        return self._is_severed
 
     def close(self) -> None:
         """Close the connection."""
@@ -186,8 +195,20 @@ class Connections:
         """Send one request. What it returns is to be read by `read`, or kept as a stream."""
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         request = f"{method} {url}{self._request_end}{lines}\r\n".encode("latin-1")
+        return self._exchange(method, request if body is None else request + body, timeout.read_timeout)
+
+    def _exchange(self, method: str, request: bytes, timeout: float) -> HTTPResponse:
+        """Send it; if a kept connection turns out to be at its end, once more over a fresh one."""
         connection = self._take()
-        response = connection.exchange(method, request if body is None else request + body, timeout.read_timeout)
+        was_kept = connection.socket is not None
+        until = time.monotonic() + timeout
+        try:
+            response = connection.exchange(method, request, timeout)
+        except ConnectionError:
+            if not was_kept or connection.is_severed() or until - time.monotonic() < timeout - _STALE_SECONDS:
+                raise
+            connection = self._noted(Connection(self._address))
+            response = connection.exchange(method, request, until - time.monotonic())
         response.connection = connection  # type: ignore[attr-defined]
         return response
 
@@ -217,13 +238,15 @@ class Connections:
                 connection = self._idle.pop()
             except IndexError:
                 connection = Connection(self._address)
-            if connection.is_stale():
-                connection.close()
-                continue
-            taken = getattr(self._of_thread, "taken", None)
-            if taken is not None:
-                taken.append(connection)
-            return connection
+            if not connection.is_stale():
+                return self._noted(connection)
+            connection.close()
+
+    def _noted(self, connection: Connection) -> Connection:
+        taken = getattr(self._of_thread, "taken", None)
+        if taken is not None:
+            taken.append(connection)
+        return connection
 
 
 @cache

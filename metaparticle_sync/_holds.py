@@ -101,7 +101,7 @@ class Holds:
         self.term = Term("", -math.inf)
         self._holds: dict[str, Hold] = {}
         self._expected: dict[str, bool] = {}
-        """Holder ids of acquisitions under way, and whether they were reported lost before they were known granted."""
+        """Holder ids of acquisitions under way, and whether they were lost or given up before they were granted."""
         for shared in list(self._shared.values()):
             shared.hold = shared.lost = None
 
@@ -158,11 +158,15 @@ class Holds:
         return True
 
     def discard(self, holder: str) -> None:
-        """An acquisition was interrupted: whatever it got, nobody believes in it, and nobody is told."""
+        """An acquisition was given up: whatever it got or still gets, nobody believes in it, and nobody is told."""
         with self._mutex:
+            if holder in self._expected:
+                self._expected[holder] = True
             hold = self._holds.pop(holder, None)
-            if hold is not None and hold.shared.hold is hold:
-                hold.shared.hold = None
+            if hold is not None:
+                hold.lost = "it was given up"
+                if hold.shared.hold is hold:
+                    hold.shared.hold = None
 
     def drop(self, shared: SharedLock, at: float) -> Hold | None:
         """Stop believing in the hold of that lock, to release it. None if there is none that is valid."""

@@ -58,7 +58,9 @@ class Keeper:
 
     def _begin(self) -> None:
         self._sidecar: Sidecar | None = None
-        self._session_mutex = threading.RLock()  # A signal handler may come in the midst of it, in the same thread.
+        # RLocks, because a signal handler may come in the midst of it, in the same thread.
+        self._making = threading.RLock()
+        self._session_mutex = threading.RLock()
         self.client = wire.new_id()
         self.heard_at: float | None = None
         self.is_attached = False
@@ -91,11 +93,15 @@ class Keeper:
     @property
     def sidecar(self) -> Sidecar:
         """The elector."""
-        if self._sidecar is None:
-            from metaparticle_sync._sidecar import Sidecar  # noqa: PLC0415 -- imports requests
+        return self._sidecar or self._made_sidecar()
 
-            self._sidecar = Sidecar(self.address)
-        return self._sidecar
+    def _made_sidecar(self) -> Sidecar:
+        from metaparticle_sync._sidecar import Sidecar  # noqa: PLC0415 -- imports requests
+
+        with self._making:
+            if self._sidecar is None:
+                self._sidecar = Sidecar(self.address)
+            return self._sidecar
 
     # The session ----------------------------------------------------------------------------------------------------
 

@@ -136,16 +136,15 @@ def _exit(loss: LockLost) -> None:
 
 
 def _say(text: str) -> None:
-    """Write one line to stderr; for half a second at most, because user code may block it."""
+    """Write one line to stderr and flush; for half a second at most, because user code may block both streams."""
 
     def write() -> None:
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                if stream is sys.stderr:
-                    stream.write(f"metaparticle_sync: {text}\n")
-                stream.flush()
-            except (OSError, ValueError, AttributeError):
-                continue
+        try:
+            sys.stderr.write(f"metaparticle_sync: {text}\n")
+            sys.stderr.flush()
+            sys.stdout.flush()
+        except (OSError, ValueError, AttributeError):
+            pass  # A closed stream, or none at all.
 
     try:
         writer = threading.Thread(target=write, daemon=True)

@@ -162,15 +162,18 @@ class Election:
             leadership.stopping.wait()
         finally:
             self._leadership = None
-            self._resign(hold, office)
+            self._resign(hold)
+            office.wait_until_told()
+        office.raise_loss()
 
-    def _resign(self, hold: Hold, office: _Office) -> None:
+    def _resign(self, hold: Hold) -> None:
         if self._shared.hold is hold:
             try:
                 self._keeper.release(self._shared)
             except LockLost:
-                pass  # `office` knows.
-        office.settle()
+                pass  # The office knows.
+        if self._shared.lost is hold:
+            self._shared.lost = None
 
     def __repr__(self) -> str:
         state = "leading" if self.is_leader else "running" if self._running.locked() else "idle"
@@ -199,16 +202,15 @@ class _Office:
             self._leadership.stopping.set()
         _loss.tell(loss, self._policy, self._is_told.set)
 
-    def settle(self) -> None:
-        """It is over. If it was lost, wait until that was told.
-
-        Raises:
-            LockLost: it was, and nobody was told, for the policy is `"raise"`.
-        """
+    def wait_until_told(self) -> None:
+        """If it was lost, wait until `on_lost` is through."""
         if self._loss is not None:
             self._is_told.wait()
-            if _loss.is_raised(self._policy):
-                raise self._loss
+
+    def raise_loss(self) -> None:
+        """Raise the loss, if there was one and that is the policy."""
+        if self._loss is not None and _loss.is_raised(self._policy):
+            raise self._loss
 
 
 def _checked_callback(callback: Any) -> Callable[..., object] | None:

@@ -18,7 +18,7 @@ from metaparticle_sync._clock import now
 from metaparticle_sync._holds import Hold
 from metaparticle_sync._keeper import Keeper, keeper_of
 from metaparticle_sync._loss import LossPolicy
-from metaparticle_sync.errors import ElectorRefused, LockLost, NotHeld
+from metaparticle_sync.errors import ElectorRefused, ElectorUnavailable, LockLost, NotHeld
 
 _NOT_GIVEN: Any = object()
 
@@ -154,6 +154,8 @@ class Lock:
         """
         try:
             return self._keeper.is_locked(self._shared)
+        except ElectorUnavailable as error:
+            return _waiting.Patience(0.0, self._unavailable_seconds, self._keeper.heard_at).failed(error)
         except Refused as refusal:
             raise ElectorRefused(str(refusal), code=refusal.code, status=refusal.status) from None
 

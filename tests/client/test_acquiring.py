@@ -250,6 +250,14 @@ def test_fast_path_costs_two_requests_and_no_thread(elector):
     assert [(request.method, request.path) for request in mine] == [("PUT", "/locks/x"), ("DELETE", "/locks/x")]
 
 
+def test_grants_without_validity_have_an_end(elector, impatient):
+    elector.valid_seconds = 0.0
+    with pytest.raises(ConnectionError, match="count for too short a time"):
+        Lock("x", unavailable_seconds=0.2).acquire()
+    assert len(elector.asked("PUT", "/locks/x")) < 100
+    assert eventually(lambda: elector.locks == {})
+
+
 def test_connections_are_kept(elector):
     lock = Lock("x")
     for _ in range(20):

@@ -243,6 +243,37 @@ def test_an_error_of_the_callback_wins_over_a_loss(elector):
     assert told
 
 
+def test_an_error_of_the_callback_wins_over_a_loss_to_be_raised(elector):
+    def lead(leadership):
+        elector.lose("e")
+        leadership.stopping.wait()
+        raise KeyError("of the callback")
+
+    with pytest.raises(KeyError):
+        Election("e", lead, "raise").run()
+
+
+def test_what_is_withdrawn_is_not_believed_in_even_if_it_was_granted_just_then(elector, monkeypatch, running):
+    """Else this process would believe that it leads while the next one does."""
+    election = Election("e")
+    holds = election._keeper.holds
+    admit = holds.admit
+
+    def shut_down_in_between(*arguments):
+        hold = admit(*arguments)
+        election.shutdown()
+        assert elector.locks == {}
+        return hold
+
+    monkeypatch.setattr(holds, "admit", shut_down_in_between)
+    beliefs = []
+    deliver = holds.deliver
+    monkeypatch.setattr(holds, "deliver", lambda *arguments: beliefs.append(deliver(*arguments)) or beliefs[-1])
+    election.run()
+    assert beliefs == [False]
+    assert elector.locks == {}
+
+
 def test_on_lost_may_shut_down(elector, running):
     election = Election("e", None, lambda: election.shutdown())  # noqa: PLW0108
     thread = running(election)

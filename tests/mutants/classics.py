@@ -65,13 +65,14 @@ CLASSICS = (
         seeds=400,
     ),
     Mutant(
-        "renew without checking seq",
+        "renew without checking seq, nor the version",
         (
             Edit(
                 OWN,
                 "return session.nonce, session.epoch, session.seq, session.state",
                 "return session.nonce, session.epoch, 0, session.state",
             ),
+            Edit(OWN, "                    self._versions.check(self._version, newest_before)\n", ""),
         ),
         ("a_label_on_the_session_record",),
     ),
@@ -92,15 +93,11 @@ CLASSICS = (
         (
             Edit(
                 NAMED,
-                "        record = await self._settle(session, lambda: self._core.store.create(KIND, self.name,"
-                " session.id, spec))\n        self._wrote(record.version, lock)\n",
-                "        try:\n"
-                "            record = await self._settle(\n"
-                "                session, lambda: self._core.store.create(KIND, self.name, session.id, spec)\n"
-                "            )\n"
-                "            self._wrote(record.version, lock)\n"
-                "        except Exists:\n"
-                "            self._wrote(self._version + 1, lock)\n",
+                "                except (Exists, Conflict):\n",
+                "                except Exists:\n"
+                "                    claimant = next(iter(self._waiters.values())).claimant(session)\n"
+                '                    self._wrote(self._version + 1, rules.claim(claimant, ""))\n'
+                "                except Conflict:\n",
             ),
         ),
         ("a_timeout_is_no_success",),
@@ -367,7 +364,13 @@ CLASSICS = (
     ),
     Mutant(
         "the sweeper frees nothing",
-        (Edit(SWEEP, "        await self._free_records_of(record.name)\n", ""),),
+        (
+            Edit(
+                SWEEP,
+                "note_ended(session_id)\n        await self._free_records_of(session_id)\n",
+                "note_ended(session_id)\n",
+            ),
+        ),
         ("the_sweeper_ends_only_the_silent",),
     ),
     Mutant(

@@ -39,14 +39,14 @@ class Settings:
         """The shape of the run of this seed."""
         lease = random.choice([4.0, 10.0, 20.0])
         pods = random.choice([1, 2, 2, 3])
-        ttl = lease * random.choice([0.8, 1.5])
+        ttl = lease * random.choice([0.4, 0.8, 1.5])
         leases = [lease * random.choice([1, 1, 2]) for _ in range(pods)]
         return cls(
             names=["a", "b"][: random.choice([1, 1, 2])],
             durations=[Durations(lease, max(2.0, ttl)) for lease in leases],
             clients_per_pod=[random.choice([1, 1, 2]) if pods > 1 else 3 for _ in range(pods)],
-            chaos_leases=random.uniform(2.0, 6.0),
-            strikes_per_lease=random.choice([0.5, 1.0, 2.0]),
+            chaos_leases=random.uniform(1.0, 4.0),
+            strikes_per_lease=random.choice([1.0, 2.0, 3.0]),
             with_legacy=lease >= LEGACY_LEASE_SECONDS_MIN and random.random() < 0.5,
             with_sweep=random.random() < 0.3,
         )
@@ -104,7 +104,7 @@ class RandomRun:
     async def _program(self, client: SimulatedClient, name: str, random: Random) -> None:
         while not self._winding_down:
             await asyncio.sleep(random.expovariate(4 / self._lease_seconds))
-            timeout = random.choice([0.0, 0.1, 0.5, 2.0]) * self._lease_seconds
+            timeout = random.choice([0.0, 0.1, 0.5, 1.5]) * self._lease_seconds
             hold = await client.acquire(name, timeout)
             if hold is None:
                 continue
