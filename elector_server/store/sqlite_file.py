@@ -2,10 +2,10 @@
 
 Its tables:
 
-record   what is stored now; `version` is that of its last write
-change   one row per write, newest last. It is the counter of versions as well: the next is its largest + 1.
-         Old rows are pruned, the newest never is
-meta     the boot at which the file was last opened
+change   one row per write, newest last; `session` and `spec` are NULL where it removed the record. There is no other
+         table of records: `sqlite_log` makes them from the changes. Rows that were superseded long ago are pruned. The
+         newest row never is. It is the counter of versions as well: the next is its number + 1
+meta     the boot at which the file was last opened; and the horizon: no row above it was ever pruned
 """
 
 from __future__ import annotations
@@ -31,13 +31,10 @@ BOOT_JUMP = 2**20
 OPENING_SECONDS = 5.0
 
 _SCHEMA = (
-    """CREATE TABLE record (
-        kind TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, session TEXT NOT NULL, spec TEXT NOT NULL,
-        PRIMARY KEY (kind, name)) WITHOUT ROWID""",
     """CREATE TABLE change (
         version INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL,
-        session_before TEXT, session TEXT, spec TEXT)""",
-    "CREATE TABLE meta (boot_id TEXT NOT NULL)",
+        version_before INTEGER, session_before TEXT, session TEXT, spec TEXT)""",
+    "CREATE TABLE meta (boot_id TEXT NOT NULL, horizon INTEGER NOT NULL)",
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
@@ -70,7 +67,7 @@ def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
     """A connection that waits for others' locks as long as told, and checkpoints only when told to."""
     connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     try:
-        # Counts when the file is made. Small pages, because each write puts two whole ones into the log.
+        # Counts when the file is made. Small pages, because each write puts a whole one into the log.
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
@@ -107,6 +104,29 @@ def roll_back(connection: sqlite3.Connection) -> None:
 def is_busy(error: sqlite3.Error) -> bool:
     """Whether another connection stood in the way: nothing was written, and trying again helps."""
     return _primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def is_certain(error: sqlite3.Error) -> bool:
+    """Whether a statement that commits by itself, and raised this, has certainly written nothing."""
+    return _primary_code(error) in _BEFORE_ANY_COMMIT
+
+
+# The first comes of the Python module itself. "Full" says that a page could not be written whole to the write-ahead
+# log, and a commit counts only when its last one is. Anything else may come when the pages are there already.
+_BEFORE_ANY_COMMIT = frozenset(
+    {
+        0,
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_TOOBIG,
+    }
+)
 
 
 def unavailable(error: sqlite3.Error, doing: str) -> StoreUnavailable:
@@ -201,7 +221,7 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 def _make(connection: sqlite3.Connection, boot_id: str, first_version: int) -> None:
     for statement in _SCHEMA:
         connection.execute(statement)
-    connection.execute("INSERT INTO meta (boot_id) VALUES (?)", (boot_id,))
+    connection.execute("INSERT INTO meta (boot_id, horizon) VALUES (?, ?)", (boot_id, first_version - 1))
     connection.execute(_MARK, (first_version,))
 
 

@@ -57,7 +57,7 @@ class SimulatedClient:
         self.losses_told: set[str] = set()
         self._loop = network.loop
         self._clock = pod.clock
-        self._via_proxy = via_proxy
+        self.via_proxy = via_proxy
         self._incarnation = ""
         self._incarnation_sent_at = float("-inf")
         self._deadline = float("-inf")
@@ -85,7 +85,7 @@ class SimulatedClient:
 
     def break_stream(self) -> None:
         """What a proxy between does when it dies: the connection ends and both ends live."""
-        if self._stream is not None and self._via_proxy:
+        if self._stream is not None and self.via_proxy:
             self._stream.broken()
             self._stream.server_gone()
 
@@ -260,7 +260,7 @@ class SimulatedClient:
                 await self._clock.sleep(RETRY_SECONDS)
                 continue
             address = f"127.0.0.1:{self.random.randrange(10000, 60000)}"
-            self._stream = StreamConnection(process, self.id, address, via_proxy=self._via_proxy)
+            self._stream = StreamConnection(process, self.id, address, via_proxy=self.via_proxy)
             while (event := await self._stream.events.get()) is not None:
                 if event["event"] == "attached":
                     self._soon.set()

@@ -43,7 +43,7 @@ class Nemesis:
             Mischief("stop_elector", 2, self._stop_elector),
             Mischief("reboot", 0.5, self._reboot),
             Mischief("crash_client", 2, self._crash_client),
-            Mischief("break_stream", 0.5, self._break_stream),
+            Mischief("break_stream", 2, self._break_stream),
             Mischief("partition", 3, self._partition),
             Mischief("bad_network", 4, self._bad_network),
             Mischief("twin", 1, self._twin),
@@ -221,9 +221,9 @@ class Nemesis:
     # The way to the store -------------------------------------------------------------------------------------------
 
     def _break_stream(self) -> None:
-        client = self._client()
-        if client is not None:
-            client.break_stream()
+        proxied = [c for c in self._world.clients if c.via_proxy and c.owner.life is Life.RUNNING]
+        if proxied:
+            self._random.choice(proxied).break_stream()
 
     def _partition(self) -> None:
         """One pod, or all of them, can't reach the store."""

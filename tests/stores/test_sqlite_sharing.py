@@ -1,4 +1,4 @@
-"""What is special to the SQLite store: several processes, waiting for each other, failing disks, and its size."""
+"""What is special to the SQLite store: several processes, waiting for each other, and failing disks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from elector_server.store import Conflict, OutcomeUnknown, Record, StoreUnavailable, WatchExpired
-from elector_server.store import sqlite_upkeep as upkeep
+from elector_server.store import Conflict, Exists, OutcomeUnknown, Record, StoreUnavailable
 from elector_server.store.sqlite import SqliteStore
 from tests.stores.harness import next_change, next_changes, turns_of_the_loop
 from tests.stores.writer_process import KIND, NAME, add_one
@@ -223,21 +222,16 @@ class TestBusy:
 
 
 class FailingCommits:
-    """A connection whose commits report an error: before they are done, or after."""
+    """A cursor whose statements report an error: before they are done, or after."""
 
-    def __init__(self, inner: sqlite3.Connection, code: int, *, late: bool) -> None:
+    def __init__(self, inner: sqlite3.Cursor, code: int, *, late: bool) -> None:
         self._inner = inner
         self._code = code
         self._late = late
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._inner, name)
-
     def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
-        if statement != "COMMIT":
-            return self._inner.execute(statement, *values)
         if self._late:
-            self._inner.execute(statement)
+            self._inner.execute(statement, *values)
         error = sqlite3.OperationalError("as the test wants it")
         error.sqlite_errorcode = self._code
         raise error
@@ -249,13 +243,42 @@ class TestErrors:
         self, path: Path, monkeypatch: pytest.MonkeyPatch, *, late: bool
     ) -> None:
         async def body(store: SqliteStore) -> None:
-            failing = FailingCommits(store._connection, sqlite3.SQLITE_IOERR, late=late)
+            failing = FailingCommits(store._log._writer, sqlite3.SQLITE_IOERR, late=late)
             with monkeypatch.context() as patch:
-                patch.setattr(store, "_connection", failing)
+                patch.setattr(store._log, "_writer", failing)
                 with pytest.raises(OutcomeUnknown, match="the disk failed"):
                     await store.create("lock", "a", "s", {})
             assert (await store.get("lock", "a") is not None) == late
             await store.create("lock", "b", "s", {})
+
+        use(path, body)
+
+    def test_a_write_of_unknown_outcome_is_seen_by_watches(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def body(store: SqliteStore) -> None:
+            start = await store.create("lock", "start", "s", {})
+            async with store.watch("lock", start.version) as watch:
+                failing = FailingCommits(store._log._writer, sqlite3.SQLITE_IOERR, late=True)
+                with monkeypatch.context() as patch:
+                    patch.setattr(store._log, "_writer", failing)
+                    with pytest.raises(OutcomeUnknown):
+                        await store.create("lock", "a", "s", {})
+                with pytest.raises(Exists):
+                    await store.create("lock", "a", "s", {})
+                await store.create("lock", "b", "s", {})
+                assert [change.name for change in await next_changes(watch, 2)] == ["a", "b"]
+
+        use(path, body)
+
+    def test_a_file_that_went_back_in_time_is_not_written_to(self, path: Path) -> None:
+        """An older copy over the file, in place: what this process knows is not there any more."""
+
+        async def body(store: SqliteStore) -> None:
+            record = await store.create("lock", "a", "s", {})
+            await store.create("lock", "b", "s", {})
+            with closing(sqlite3.connect(path, isolation_level=None)) as other:
+                other.execute("DELETE FROM change WHERE version > ?", (record.version,))
+            with pytest.raises(StoreUnavailable, match="has lost changes"):
+                await store.create("lock", "c", "s", {})
 
         use(path, body)
 
@@ -292,87 +315,6 @@ class TestErrors:
                 with pytest.raises(StoreUnavailable, match="reading the changes"):
                     await next_change(watch)
             assert "not looking" in repr(store)
-
-        use(path, body)
-
-
-async def write_many(store: SqliteStore, count: int) -> Record:
-    record = await store.create("lock", "a", "s", {})
-    for _ in range(count):
-        record = await store.replace("lock", "a", record.version, "s", {"text": "x" * 300})
-    return record
-
-
-class TestSize:
-    def test_the_log_of_changes_is_pruned_and_watches_are_told(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(upkeep, "CHANGES_KEPT", 20)
-        monkeypatch.setattr("elector_server.store.sqlite.WRITES_BETWEEN_UPKEEP", 50)
-
-        async def body(store: SqliteStore) -> None:
-            start = await store.create("lock", "start", "s", {})
-            for number in range(4):
-                await store.create("lock", f"b{number}", "s", {})
-                record = await write_many(store, 50)
-                await store.delete("lock", "a", record.version)
-                # A list waits for its turn behind the upkeep.
-                listing = await store.list("lock")
-            with closing(sqlite3.connect(path)) as connection:
-                kept = connection.execute("SELECT count(*) FROM change").fetchone()[0]
-            assert 20 <= kept < 20 + 2 * 50
-            async with store.watch("lock", start.version) as watch:
-                with pytest.raises(WatchExpired):
-                    await next_change(watch)
-            async with store.watch("lock", listing.version - 15) as watch:
-                assert [change.version for change in await next_changes(watch, 15)] == list(
-                    range(listing.version - 14, listing.version + 1)
-                )
-
-        use(path, body)
-
-    def test_a_watch_that_others_prune_away_is_told(self, path: Path) -> None:
-        async def body(store: SqliteStore) -> None:
-            start = await store.create("lock", "start", "s", {})
-            async with store.watch("lock", start.version, name="a") as watch:
-                with closing(sqlite3.connect(path, isolation_level=None)) as other:
-                    for _ in range(3):
-                        other.execute("INSERT INTO change (kind, name) VALUES ('lock', 'a')")
-                    other.execute("DELETE FROM change WHERE version < (SELECT max(version) FROM change)")
-                with pytest.raises(WatchExpired):
-                    await next_change(watch)
-
-        use(path, body)
-
-    def test_the_write_ahead_log_is_bounded(self, path: Path) -> None:
-        log = path.with_name(path.name + "-wal")
-        sizes: list[int] = []
-
-        async def body(store: SqliteStore) -> None:
-            for number in range(8):
-                await store.create("lock", f"b{number}", "s", {})
-                record = await write_many(store, upkeep.WRITES_BETWEEN_UPKEEP)
-                await store.delete("lock", "a", record.version)
-                await store.list("lock")
-                sizes.append(log.stat().st_size)
-
-        use(path, body)
-        # Three pages or four for each write between two tidyings, and those that are made during one.
-        assert max(sizes) < 2 * 5 * PAGE_BYTES * upkeep.WRITES_BETWEEN_UPKEEP
-        assert not log.exists()
-
-    def test_a_log_that_grew_is_cut_off(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A passive checkpoint never catches up with steady writers."""
-        monkeypatch.setattr("elector_server.store.sqlite.WRITES_BETWEEN_UPKEEP", 10**9)
-        log = path.with_name(path.name + "-wal")
-
-        async def body(store: SqliteStore) -> None:
-            await write_many(store, upkeep.WAL_FRAMES_LIMIT)
-            assert log.stat().st_size > upkeep.WAL_FRAMES_LIMIT * PAGE_BYTES
-            with closing(sqlite3.connect(path, isolation_level=None)) as other:
-                upkeep.keep_up(other)
-            assert log.stat().st_size == 0
-            assert await store.get("lock", "a") is not None
 
         use(path, body)
 
