@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -14,7 +16,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from elector_server.store import Record, StoreUnavailable
+from elector_server.store import Record, StoreUnavailable, sqlite
 from elector_server.store.sqlite import SqliteStore, StoreConfigurationError
 from elector_server.store.sqlite_file import BOOT_JUMP, SCHEMA_VERSION
 
@@ -170,8 +172,9 @@ class TestVersions:
 
 
 class TestDeletedWhileOpen:
-    def test_nothing_is_written_any_more(self, path: Path) -> None:
+    def test_nothing_is_written_any_more(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The next elector would make a new file, and two would hold one lock."""
+        monkeypatch.setattr(sqlite, "FILE_LOOK_SECONDS", 0.0)
 
         async def body(store: SqliteStore) -> None:
             record = await store.create("lock", "a", "s", {})
@@ -183,5 +186,16 @@ class TestDeletedWhileOpen:
             with pytest.raises(StoreUnavailable, match="deleted or replaced"):
                 await store.delete("lock", "a", record.version)
             await other.close()
+
+        use(path, body)
+
+    def test_writes_go_on_for_a_moment_only(self, path: Path) -> None:
+        async def body(store: SqliteStore) -> None:
+            remove(path)
+            give_up_at = time.monotonic() + 60
+            with pytest.raises(StoreUnavailable, match="deleted or replaced"):
+                for number in itertools.count():
+                    assert time.monotonic() < give_up_at
+                    await store.create("lock", f"a{number}", "s", {})
 
         use(path, body)
