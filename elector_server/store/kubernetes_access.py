@@ -50,6 +50,11 @@ class Access:
     namespace: str
     rotates: bool
 
+    @property
+    def server(self) -> str:
+        """The address, for people."""
+        return f"{'https' if self.target.tls else 'http'}://{self.target.host}:{self.target.port}{self.prefix}"
+
 
 def load_access(environ: Mapping[str, str], folder: Path = SERVICE_ACCOUNT_FOLDER) -> Access:
     """Read the access as it is now.
@@ -92,17 +97,18 @@ def _load_service_account(configuration: Configuration, environ: Mapping[str, st
         raise NoAccess(
             f"this pod has no {token}: give the elector's container a service account token (deploy/ shows how)"
         )
-    InClusterConfigLoader(str(token), str(authority), try_refresh_token=False, environ=environ).load_and_set(
-        configuration
+    loader = InClusterConfigLoader(  # type: ignore[no-untyped-call]
+        str(token), str(authority), try_refresh_token=False, environ=environ
     )
+    loader.load_and_set(configuration)  # type: ignore[no-untyped-call]
     return namespace.read_text().strip() if namespace.is_file() else NAMESPACE_DEFAULT
 
 
 def _load_kubeconfig(configuration: Configuration, paths: str) -> str:
     from kubernetes.config import list_kube_config_contexts, load_kube_config  # noqa: PLC0415 - see load_access
 
-    load_kube_config(paths, client_configuration=configuration, persist_config=False)
-    _, active = list_kube_config_contexts(paths)
+    load_kube_config(paths, client_configuration=configuration, persist_config=False)  # type: ignore[no-untyped-call]
+    _, active = list_kube_config_contexts(paths)  # type: ignore[no-untyped-call]
     context: Mapping[str, Any] = active["context"]
     return str(context.get("namespace") or NAMESPACE_DEFAULT)
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 import re
 import ssl
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
@@ -29,7 +30,8 @@ from elector_server.store.kubernetes_http import Answer, NotAnswered, NotSent
 
 _INSTALL: Final = "kubectl apply -k deploy/"
 _USER: Final = re.compile(r'User "([^"]*)"')
-_WEBHOOK: Final = re.compile(r"admission webhook|ValidatingAdmissionPolicy|admission plugin", re.IGNORECASE)
+_TOO_LARGE: Final = "request is too large"
+_ADMISSION: Final = re.compile(r"admission webhook|ValidatingAdmissionPolicy|admission plugin", re.IGNORECASE)
 _TEXT_CHARACTERS_MAX: Final = 500
 _WRITING_VERBS: Final = frozenset({"create", "update", "delete"})
 
@@ -98,28 +100,42 @@ def refusal(operation: Operation, status: Status) -> StoreUnavailable:
 
 
 def _meaning(operation: Operation, status: Status) -> tuple[str, str]:
-    if status.code == HTTPStatus.FORBIDDEN:
-        return _forbidden(operation, status)
-    if status.code in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
-        return _not_found(operation, status)
-    if status.code == HTTPStatus.UNAUTHORIZED:
-        return (
-            "the API server does not accept this elector's token: it has expired, or its service account is gone;"
-            " a new one is read as soon as it is there"
-        ), "token_refused"
-    if status.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or "request is too large" in status.message:
-        return f"to {operation}: the record is larger than the API server takes ({status.message})", "record_too_large"
-    if _WEBHOOK.search(status.message):
+    if _TOO_LARGE in status.message:
+        return _too_large(operation, status)
+    if _ADMISSION.search(status.message):
         return _admission(operation, status)
-    if status.code == HTTPStatus.BAD_REQUEST and "unknown field" in status.message:
-        return (
-            f"the custom resource definition of {operation.plural} is older than this elector ({status.message}):"
-            f" update it with {_INSTALL}"
-        ), "crd_outdated"
-    if status.code == HTTPStatus.UNPROCESSABLE_ENTITY:
-        return f"the API server refuses what the elector writes, to {operation}: {status.message}", "record_refused"
-    if status.code == HTTPStatus.TOO_MANY_REQUESTS:
-        return f"the API server is busy and asks for a pause ({status.message})", "api_busy"
+    return _MEANINGS.get(status.code, _failing)(operation, status)
+
+
+def _token(_operation: Operation, _status: Status) -> tuple[str, str]:
+    return (
+        "the API server does not accept this elector's token: it has expired, or its service account is gone;"
+        " a new one is read as soon as it is there"
+    ), "token_refused"
+
+
+def _bad_request(operation: Operation, status: Status) -> tuple[str, str]:
+    if "unknown field" not in status.message:
+        return _invalid(operation, status)
+    return (
+        f"the custom resource definition of {operation.plural} is older than this elector ({status.message}):"
+        f" update it with {_INSTALL}"
+    ), "crd_outdated"
+
+
+def _too_large(operation: Operation, status: Status) -> tuple[str, str]:
+    return f"to {operation}: the record is larger than the API server takes ({status.message})", "record_too_large"
+
+
+def _invalid(operation: Operation, status: Status) -> tuple[str, str]:
+    return f"the API server refuses what the elector writes, to {operation}: {status.message}", "record_refused"
+
+
+def _busy(_operation: Operation, status: Status) -> tuple[str, str]:
+    return f"the API server is busy and asks for a pause ({status.message})", "api_busy"
+
+
+def _failing(operation: Operation, status: Status) -> tuple[str, str]:
     return f"to {operation}: the API server answers {status.code} ({status.message or status.reason})", "api_failing"
 
 
@@ -153,6 +169,18 @@ def _not_found(operation: Operation, status: Status) -> tuple[str, str]:
         f"the cluster has no custom resource definition of {operation.plural} (metaparticle.io/v1):"
         f" who administers it installs it with {_INSTALL}"
     ), "crd_missing"
+
+
+_MEANINGS: Final[dict[int, Callable[[Operation, Status], tuple[str, str]]]] = {
+    HTTPStatus.BAD_REQUEST: _bad_request,
+    HTTPStatus.UNAUTHORIZED: _token,
+    HTTPStatus.FORBIDDEN: _forbidden,
+    HTTPStatus.NOT_FOUND: _not_found,
+    HTTPStatus.METHOD_NOT_ALLOWED: _not_found,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: _too_large,
+    HTTPStatus.UNPROCESSABLE_ENTITY: _invalid,
+    HTTPStatus.TOO_MANY_REQUESTS: _busy,
+}
 
 
 def not_sent(server: str, error: NotSent) -> StoreUnavailable:

@@ -47,11 +47,6 @@ def label_value(text: str) -> str:
     return _slug_and_digest(text)
 
 
-def short_key(text: str) -> str:
-    """26 characters a-z and 2-7 that stand for a text: as an identity they leave room for a session id's 32 more."""
-    return _base32(text)
-
-
 def _slug_and_digest(text: str) -> str:
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     slug = _NOT_IN_SLUGS.sub("-", ascii_text.lower()).strip("-")[:_SLUG_CHARACTERS_MAX].strip("-")

@@ -36,7 +36,7 @@ NAMED_STREAMS_MAX: Final = 32
 """Streams of single names, of those that are read and those that linger together."""
 
 LINGER_SECONDS: Final = 5.0
-"""How long a stream goes on without a reader: a lock that is waited for again and again costs no connection each time."""
+"""How long a stream goes on without a reader: waiting for one lock again and again costs one connection."""
 
 REQUEST_SECONDS: Final = (40, 55)
 """For how long the server is asked to answer one request; random, so that not all come back at once."""

@@ -27,7 +27,7 @@ _PACKAGES: Final = {
 }
 
 HOW_TO_GET_THEM: Final = (
-    "the tests of a real Kubernetes API server need kube-apiserver, etcd and kubectl: install Go 1.26 and run them again"
+    "the tests of a real Kubernetes API server need kube-apiserver, etcd and kubectl: install Go 1.26 and run again"
     " (they are built once, in some four minutes), or name a folder with the three in KUBEBUILDER_ASSETS"
 )
 

@@ -127,7 +127,13 @@ class ControlPlane:
         """What kubectl prints, by default for the administrator."""
         command = [str(self.binaries.kubectl), f"--kubeconfig={config or self.admin_config}", *words]
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=False, input=stdin, env={"HOME": str(self.folder)}
+            command,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            input=stdin,
+            env={"HOME": str(self.folder)},
         )
         assert done.returncode == 0, f"{' '.join(words)}: {done.stdout}{done.stderr}"
         return done.stdout

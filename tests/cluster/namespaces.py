@@ -160,5 +160,3 @@ class KubernetesHarness:
 
 def _ticket(number: int) -> dict[str, Any]:
     return {"holder": f"{number:032x}", "session": f"s-{number}", "epoch": 1, "lease_seconds": 20.0, "owner": "pod"}
-
-

@@ -114,10 +114,10 @@ def _mistakes(argv: list[str], environ: dict[str, str]) -> list[str]:
 @pytest.mark.parametrize(
     ("argv", "environ", "message"),
     [
-        (["--store", "redis"], {}, "--store is 'redis': it must be memory or sqlite"),
-        ([], {"ELECTOR_STORE": "redis"}, "ELECTOR_STORE is 'redis': it must be memory or sqlite"),
-        (["--store", "SQLITE"], {}, "--store is 'SQLITE': it must be memory or sqlite"),
-        (["--store", ""], {}, "--store is '': it must be memory or sqlite"),
+        (["--store", "redis"], {}, "--store is 'redis': it must be memory, sqlite or kubernetes"),
+        ([], {"ELECTOR_STORE": "redis"}, "ELECTOR_STORE is 'redis': it must be memory, sqlite or kubernetes"),
+        (["--store", "SQLITE"], {}, "--store is 'SQLITE': it must be memory, sqlite or kubernetes"),
+        (["--store", ""], {}, "--store is '': it must be memory, sqlite or kubernetes"),
         (["--log-format", "xml"], {}, "--log-format is 'xml': it must be text or json"),
         (["--port", "x"], {}, "--port is 'x': it must be a port number from 0 to 65535"),
         (["--port", "-1"], {}, "--port is '-1': it must be a port number from 0 to 65535"),
@@ -207,7 +207,7 @@ def test_help_shows_every_setting_with_its_variable_and_default(capsys: pytest.C
     ):
         assert f"--{setting} " in text
         assert f"[ELECTOR_{setting.upper().replace('-', '_')}]" in text
-    assert text.count("(default: ") == 8
+    assert text.count("(default: ") == 9
     assert "--allowed-host NAME" in text
 
 
