@@ -111,6 +111,11 @@ class Namespace:
         found: list[dict[str, Any]] = self.plane.request("GET", LOCKS.format(self.name))["items"]
         return found
 
+    def sessions(self) -> list[dict[str, Any]]:
+        """All session objects, as the administrator sees them."""
+        found: list[dict[str, Any]] = self.plane.request("GET", SESSIONS.format(self.name))["items"]
+        return found
+
     def _service_account_folder(self) -> Path:
         folder = self.folder / "serviceaccount"
         folder.mkdir()

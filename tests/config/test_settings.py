@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from elector_server.config import ConfigurationError, Settings, parse_settings
+from elector_server.config import ConfigurationError, Pod, Settings, parse_settings
 from elector_server.durations import Durations
 from metaparticle_sync import wire
 
@@ -198,6 +198,7 @@ def test_help_shows_every_setting_with_its_variable_and_default(capsys: pytest.C
     for setting in (
         "store",
         "state-dir",
+        "namespace",
         "host",
         "port",
         "health-port",
@@ -216,3 +217,17 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         parse_settings(["--version"], {})
     assert left.value.code == 0
     assert capsys.readouterr().out == f"elector {wire.VERSION}\n"
+
+
+def test_the_pod_comes_from_the_downward_api() -> None:
+    environ = {"HOME": "/h", "POD_NAME": "web-0", "POD_UID": "1-2", "POD_NAMESPACE": "shop"}
+    settings = parse_settings(["--store", "kubernetes"], environ)
+    assert settings.pod == Pod("web-0", "1-2")
+    assert settings.namespace == "shop"
+    assert parse_settings(["--store", "kubernetes", "--namespace", "other"], environ).namespace == "other"
+    assert parse_settings(["--store", "kubernetes"], {"POD_NAME": "web-0"}).pod is None
+
+
+def test_a_namespace_has_a_legal_name() -> None:
+    with pytest.raises(ConfigurationError, match="the name of a namespace"):
+        parse_settings(["--namespace", "No Such"], {"HOME": "/h"})
