@@ -31,7 +31,7 @@ from elector_server.store.kubernetes_http import Answer, NotAnswered, NotSent
 _INSTALL: Final = "kubectl apply -k deploy/"
 _USER: Final = re.compile(r'User "([^"]*)"')
 _TOO_LARGE: Final = "request is too large"
-_ADMISSION: Final = re.compile(r"admission webhook|ValidatingAdmissionPolicy|admission plugin", re.IGNORECASE)
+_ADMISSION: Final = re.compile(r"(admission|calling) webhook|ValidatingAdmissionPolicy|admission plugin", re.IGNORECASE)
 _TEXT_CHARACTERS_MAX: Final = 500
 _WRITING_VERBS: Final = frozenset({"create", "update", "delete"})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from collections.abc import Iterator
 
@@ -35,7 +36,7 @@ def columns(table: str) -> list[dict[str, str]]:
     head, *rows = table.splitlines()
     starts = [at for at in range(len(head)) if head[at] != " " and (at == 0 or head[at - 1] == " ")]
     cut = [*starts, None]
-    return [{head[a:b].strip(): row[a:b].strip() for a, b in zip(cut, cut[1:], strict=False)} for row in rows]
+    return [{head[a:b].strip(): row[a:b].strip() for a, b in itertools.pairwise(cut)} for row in rows]
 
 
 class TestTwoPods:
