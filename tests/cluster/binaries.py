@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -76,6 +77,7 @@ def _all_in(folders: list[str]) -> Binaries | None:
 
 def _build(go: str, cache: Path) -> None:
     cache.mkdir(parents=True, exist_ok=True)
+    print(f"building a Kubernetes control plane into {cache}, once: this takes some minutes ...", file=sys.stderr)
     for name, (package, has_version) in _PACKAGES.items():
         # Under another name until it is whole, so that a build that is broken off leaves nothing behind.
         unfinished = cache / f".{name}.{os.getpid()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,15 +15,30 @@ from tests.cluster.namespaces import KubernetesHarness, Namespace, install
 from tests.stores.conftest import MakeHarness
 
 
-@pytest.fixture(scope="session")
-def found_binaries() -> binaries.Binaries:
-    """The programs. Without them the tests are skipped, where somebody develops; where it counts, they fail."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build the programs now, if that is needed at all: it takes longer than any test may."""
+    folder = Path(__file__).parent
+    if not session.config.option.collectonly and any(folder in item.path.parents for item in session.items):
+        _found()
+
+
+@functools.cache
+def _found() -> binaries.Binaries | binaries.NoBinaries:
     try:
         return binaries.find()
     except binaries.NoBinaries as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error), pytrace=False)
-        pytest.skip(f"NOT TESTED: {error}")
+        return error
+
+
+@pytest.fixture(scope="session")
+def found_binaries() -> binaries.Binaries:
+    """The programs. Without them the tests are skipped, where somebody develops; where it counts, they fail."""
+    found = _found()
+    if isinstance(found, binaries.Binaries):
+        return found
+    if os.environ.get("CI") == "true":
+        pytest.fail(str(found), pytrace=False)
+    pytest.skip(f"NOT TESTED: {found}")
 
 
 @pytest.fixture(scope="session")
