@@ -68,7 +68,7 @@ def to_record(kind: str, stored: Mapping[str, Any], name: str | None = None) -> 
     spec = _with_keys(stored.get("spec") or {}, _snake_case)
     spec.pop("name", None)
     spec.pop("waiters", None)
-    if kind == "lock" and "expiry" in spec and "session" not in spec:
+    if kind == "lock" and "expiry" in spec:
         spec = _read_as_ours(spec, version)
     return Record(kind, name, version, session_of(stored.get("metadata", {})), spec)
 
@@ -90,9 +90,10 @@ def session_of(metadata: Mapping[str, Any]) -> str:
 
 
 def _read_as_ours(spec: dict[str, Any], version: int) -> dict[str, Any]:
-    """A record of the original project: each of its renewals counts as a session of its own, which nobody renews.
+    """A record that the original project wrote last: each of its renewals counts as a session that nobody renews.
 
-    Whoever waits finds no such session, and takes over when this very version has stood for its lease.
+    Whoever waits finds no such session, and takes over when no other renewal came for as long as a lease. `expiry` says
+    who wrote last: we never write it, the original always does, be it into a record with our queue.
     """
     session = f"original-{version}"
     return spec | {"holder": session, "session": session, "epoch": 0, "lease_seconds": _ORIGINAL_LEASE_SECONDS}

@@ -62,6 +62,18 @@ def test_a_record_of_the_original_project_is_read_as_a_session_that_nobody_renew
     assert record.spec["lease_seconds"] == 30.0
 
 
+def test_a_renewal_by_the_original_project_counts_in_a_record_that_we_queued_in() -> None:
+    ours = {"owner": "web-0", "session": "original-7", "holder": "original-7", "epoch": 0, "leaseSeconds": 30}
+    stored = {"metadata": {"name": "master", "resourceVersion": "8"}, "spec": ours}
+    before = to_record("lock", stored)
+    after = to_record(
+        "lock", {"metadata": stored["metadata"] | {"resourceVersion": "9"}, "spec": ours | {"expiry": "x"}}
+    )
+    assert before is not None
+    assert after is not None
+    assert (before.spec["session"], after.spec["session"]) == ("original-7", "original-9")
+
+
 def test_an_object_under_a_name_that_stands_for_nothing_is_no_record() -> None:
     made = object_name("Nightly Report")
     assert name_of({"metadata": {"name": made}, "spec": {"name": "Nightly Report"}}) == "Nightly Report"
