@@ -18,7 +18,7 @@ SQLITE_FILE: Final = "store.sqlite3"
 
 def store_text(settings: Settings) -> str:
     """Where the locks are kept, for people."""
-    return "memory" if settings.store == "memory" else f"sqlite {settings.state_dir / SQLITE_FILE}"
+    return f"sqlite {settings.state_dir / SQLITE_FILE}" if settings.store == "sqlite" else settings.store
 
 
 def announcement(settings: Settings, ports: Sequence[int]) -> Iterator[str]:
@@ -27,7 +27,7 @@ def announcement(settings: Settings, ports: Sequence[int]) -> Iterator[str]:
     yield f"elector {wire.VERSION} serves {url(settings.host, ports[0])}{health}, store {store_text(settings)}"
     if settings.store == "memory":
         yield "the store is memory: every lock is free again when this elector's process ends"
-    elif settings.state_dir_is_default:
+    elif settings.store == "sqlite" and settings.state_dir_is_default:
         yield "this store is this user's: an elector that another user starts has another one, and excludes nobody here"
     if not settings.durations.legacy_allowed:
         yield (

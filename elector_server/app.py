@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+import os
 import random
 import time
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import falcon
 import falcon.asgi
@@ -17,7 +19,7 @@ from elector_server.elector import Elector
 from elector_server.front import Front
 from elector_server.guard import Guard
 from elector_server.health import LivenessResource, MetricsResource, ReadinessResource
-from elector_server.identity import local_identity
+from elector_server.identity import host_identity, local_identity, pod_identity
 from elector_server.open_files import OpenFiles
 from elector_server.problems import BadMethod, BadPath, InternalError, Problem
 from elector_server.resources.description import DescriptionResource
@@ -27,12 +29,15 @@ from elector_server.resources.sessions import SessionResource, StreamResource
 from elector_server.store.identity_lock import IdentityLock
 from elector_server.store.memory import MemoryStore
 from elector_server.store.sqlite import SqliteStore
+from elector_server.store.state_folder import StoreConfigurationError
 from metaparticle_sync import wire
 
 if TYPE_CHECKING:
     from falcon.asgi import Request, Response
 
     from elector_server.config import Settings
+    from elector_server.own_session import Identity
+    from elector_server.store import Store
 
 log = logging.getLogger("elector")
 
@@ -46,15 +51,7 @@ def create_elector(settings: Settings, port: int) -> Elector:
         IdentityInUse: another elector runs with this state folder and port.
         NoBootId: the machine does not say which boot this is.
     """
-    if settings.store == "memory":
-        identity = local_identity(None, port)
-        # The wall clock, so that tokens rise over a restart that forgets everything.
-        store: Any = MemoryStore(time.time_ns() // 1_000)
-    else:
-        identity = local_identity(settings.state_dir, port)
-        store = SqliteStore(settings.state_dir / SQLITE_FILE, boot_id=identity.boot_id)
-        # Never released: it is this process's right, and ends with it.
-        IdentityLock(settings.state_dir, identity.key)
+    identity, store = _STORES[settings.store](settings, port)
     clock = SystemClock()
     return Elector(
         store,
@@ -64,6 +61,51 @@ def create_elector(settings: Settings, port: int) -> Elector:
         random=random.SystemRandom(),
         has_room=OpenFiles(clock).has_room,
     )
+
+
+def preload(settings: Settings) -> None:
+    """Import what only this store needs, before the fork: a worker that replaces another one starts at once."""
+    if settings.store == "kubernetes":
+        for module in ("elector_server.store.kubernetes", "kubernetes.client", "kubernetes.config"):
+            importlib.import_module(module)
+
+
+def _memory(_settings: Settings, port: int) -> tuple[Identity, Store]:
+    # The wall clock, so that tokens rise over a restart that forgets everything.
+    return local_identity(None, port), MemoryStore(time.time_ns() // 1_000)
+
+
+def _sqlite(settings: Settings, port: int) -> tuple[Identity, Store]:
+    identity = local_identity(settings.state_dir, port)
+    store = SqliteStore(settings.state_dir / SQLITE_FILE, boot_id=identity.boot_id)
+    # Never released: it is this process's right, and ends with it.
+    IdentityLock(settings.state_dir, identity.key)
+    return identity, store
+
+
+def _kubernetes(settings: Settings, port: int) -> tuple[Identity, Store]:
+    # Imported here, because nobody else needs it. The store is made even if the API server is out of reach.
+    from elector_server.store.kubernetes import KubernetesStore  # noqa: PLC0415 - see above
+    from elector_server.store.kubernetes_access import NoAccess, load_access  # noqa: PLC0415 - see above
+
+    try:
+        access = load_access(os.environ)
+    except NoAccess as error:
+        raise StoreConfigurationError(
+            "--store", "kubernetes", str(error), "docs/kubernetes.md shows what an elector needs"
+        ) from error
+    namespace = settings.namespace or access.namespace
+    log.info("the locks are objects of namespace %s in the API server at %s", namespace, access.server)
+    store = KubernetesStore(lambda: load_access(os.environ), namespace, access.server)
+    pod = settings.pod
+    return (host_identity(port) if pod is None else pod_identity(pod.name, pod.uid, port)), store
+
+
+_STORES: Final[Mapping[str, Callable[[Settings, int], tuple[Identity, Store]]]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "kubernetes": _kubernetes,
+}
 
 
 def create_app(

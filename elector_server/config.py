@@ -19,7 +19,7 @@ from typing import Any, Final, Generic, NoReturn, TypeVar
 from elector_server.durations import CLIENT_TTL_SECONDS_DEFAULT, LEASE_SECONDS_DEFAULT, Durations, broken_rules
 from metaparticle_sync import wire
 
-STORES: Final = ("memory", "sqlite")
+STORES: Final = ("memory", "sqlite", "kubernetes")
 STORE_DEFAULT: Final = "sqlite"
 LOG_FORMATS: Final = ("text", "json")
 LOG_FORMAT_DEFAULT: Final = "text"
@@ -32,6 +32,7 @@ _INJECTED_VALUE: Final = re.compile(r"(tcp|udp|sctp)://")
 _INJECTED_NAME: Final = re.compile(
     r"ELECTOR_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*\.?")
 
 Value = TypeVar("Value")
@@ -46,12 +47,22 @@ class ConfigurationError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Pod:
+    """The pod that this process runs in, as the downward API names it."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """What the user chose. `health_port` 0 means none, None a free one."""
+    """What the user chose. `health_port` 0 means none, None a free one; an empty `namespace` that of the access."""
 
     store: str = STORE_DEFAULT
     state_dir: Path = Path()
     state_dir_is_default: bool = True
+    namespace: str = ""
+    pod: Pod | None = None
     host: str = HOST_DEFAULT
     port: int = wire.DEFAULT_PORT
     health_port: int | None = wire.DEFAULT_PORT + 1
@@ -193,6 +204,8 @@ def _settings(
         store=store,
         state_dir=state_dir,
         state_dir_is_default="state_dir" not in values,
+        namespace=values.get("namespace") or environ.get("POD_NAMESPACE", ""),
+        pod=_pod(environ),
         host=values.get("host", HOST_DEFAULT),
         port=port,
         health_port=health_port,
@@ -200,6 +213,11 @@ def _settings(
         durations=durations,
         log_format=values.get("log_format", LOG_FORMAT_DEFAULT),
     )
+
+
+def _pod(environ: Mapping[str, str]) -> Pod | None:
+    name, uid = environ.get("POD_NAME", ""), environ.get("POD_UID", "")
+    return Pod(name, uid) if name and uid else None
 
 
 def _health_port(values: Mapping[str, Any], port: int, sources: Mapping[str, str], mistakes: list[str]) -> int | None:
@@ -240,7 +258,7 @@ def _durations(values: Mapping[str, Any], sources: Mapping[str, str], mistakes: 
 def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
-            raise ValueError(" or ".join(choices))
+            raise ValueError(", ".join(choices[:-1]) + " or " + choices[-1])
         return text
 
     return parse
@@ -265,6 +283,12 @@ def _folder(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
+def _namespace(text: str) -> str:
+    if not _NAMESPACE.fullmatch(text):
+        raise ValueError("the name of a namespace: at most 63 characters a-z, 0-9 and '-'")
+    return text
+
+
 def _host(text: str) -> str:
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if not (_is_address(bare) or _HOST_NAME.fullmatch(bare)):
@@ -285,13 +309,20 @@ def _is_address(text: str) -> bool:
 
 
 _OPTIONS: Final[tuple[_Option[Any], ...]] = (
-    _Option("store", "store", "KIND", f"memory or sqlite (default: {STORE_DEFAULT})", _one_of(*STORES)),
+    _Option("store", "store", "KIND", f"memory, sqlite or kubernetes (default: {STORE_DEFAULT})", _one_of(*STORES)),
     _Option(
         "state-dir",
         "store",
         "FOLDER",
         "where the SQLite file is (default: $XDG_STATE_HOME or ~/.local/state, and in it metaparticle-sync)",
         _folder,
+    ),
+    _Option(
+        "namespace",
+        "store",
+        "NAME",
+        "where the records are in Kubernetes (default: $POD_NAMESPACE, else that of the service account or kubeconfig)",
+        _namespace,
     ),
     _Option("host", "address", "HOST", f"address to listen on (default: {HOST_DEFAULT})", _host),
     _Option("port", "address", "PORT", f"port of the locks; 0 takes a free one (default: {wire.DEFAULT_PORT})", _port),

@@ -20,7 +20,7 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 
 from elector_server.announcement import announcement, store_text
-from elector_server.app import create_app, create_elector
+from elector_server.app import create_app, create_elector, preload
 from elector_server.config import Settings
 from elector_server.elector import Elector
 from elector_server.front import Front
@@ -29,7 +29,7 @@ from elector_server.logs import ServerLog
 from elector_server.sockets import BACKLOG, is_wildcard
 from elector_server.store import StoreUnavailable
 from elector_server.store.identity_lock import IdentityInUse
-from elector_server.store.sqlite import StoreConfigurationError
+from elector_server.store.state_folder import StoreConfigurationError
 from elector_server.worker import ElectorWorker
 
 log = logging.getLogger("elector")
@@ -83,6 +83,7 @@ class ElectorApplication(BaseApplication):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until a signal; leaves by SystemExit."""
+        preload(self._settings)
         # The worker's garbage collector need not look, again and again, at what was imported before the fork.
         gc.collect()
         gc.freeze()

@@ -151,8 +151,15 @@ class OwnSession:
         try:
             return (adopt and await self._adopt_any()) or await self._begin()
         except (StoreUnavailable, IllegalTransition, Conflict) as error:
-            self.not_open_reason = str(error) or type(error).__name__
+            self._not_open(error)
             return False
+
+    def _not_open(self, error: Exception) -> None:
+        """Say why, once for each reason: whoever runs the elector shall not have to ask it."""
+        reason = str(error) or type(error).__name__
+        if reason != self.not_open_reason:
+            log.warning("not ready yet (%s): %s", getattr(error, "code", "session_refused"), reason)
+        self.not_open_reason = reason
 
     async def _adopt_any(self) -> bool:
         listing = await attempt(

@@ -47,7 +47,14 @@ class WatchExpired(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """The store could not be reached or refused to work; the operation certainly had no effect."""
+    """The store could not be reached or refused to work; the operation certainly had no effect.
+
+    `code` names the cause for programs; each store says which it knows.
+    """
+
+    def __init__(self, message: str = "", code: str = "store_unavailable") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class OutcomeUnknown(StoreUnavailable):

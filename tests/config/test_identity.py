@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from elector_server import identity
-from elector_server.identity import NoBootId, boot_id, local_identity
+from elector_server.identity import NoBootId, boot_id, host_identity, local_identity, pod_identity
+from elector_server.rules.session import new_session_id
 
 
 def test_one_folder_and_port_are_one_identity_however_they_are_written(tmp_path: Path) -> None:
@@ -34,3 +35,19 @@ def test_a_machine_without_a_boot_id_is_refused(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(identity, "_LINUX_BOOT_ID", tmp_path / "missing")
     with pytest.raises(NoBootId, match="runs on Linux and macOS"):
         boot_id()
+
+
+def test_a_pod_is_one_identity_whatever_its_container() -> None:
+    assert pod_identity("web-0", "uid", 5) == pod_identity("web-0", "uid", 5)
+    assert len({pod_identity("web-0", uid, port).key for uid, port in (("a", 5), ("b", 5), ("a", 6))}) == 3
+    assert pod_identity("web-0", "uid", 5).owner == "web-0"
+
+
+def test_outside_a_pod_host_and_port_are_the_identity() -> None:
+    assert host_identity(5) == host_identity(5)
+    assert host_identity(5).key != host_identity(6).key
+
+
+def test_a_session_id_of_the_cluster_is_a_legal_label() -> None:
+    for one in (pod_identity("web-0", "uid", 5), host_identity(5)):
+        assert len(new_session_id(one.key, 0)) <= 63

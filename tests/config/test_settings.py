@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from elector_server.config import ConfigurationError, Settings, parse_settings
+from elector_server.config import ConfigurationError, Pod, Settings, parse_settings
 from elector_server.durations import Durations
 from metaparticle_sync import wire
 
@@ -114,10 +114,10 @@ def _mistakes(argv: list[str], environ: dict[str, str]) -> list[str]:
 @pytest.mark.parametrize(
     ("argv", "environ", "message"),
     [
-        (["--store", "redis"], {}, "--store is 'redis': it must be memory or sqlite"),
-        ([], {"ELECTOR_STORE": "redis"}, "ELECTOR_STORE is 'redis': it must be memory or sqlite"),
-        (["--store", "SQLITE"], {}, "--store is 'SQLITE': it must be memory or sqlite"),
-        (["--store", ""], {}, "--store is '': it must be memory or sqlite"),
+        (["--store", "redis"], {}, "--store is 'redis': it must be memory, sqlite or kubernetes"),
+        ([], {"ELECTOR_STORE": "redis"}, "ELECTOR_STORE is 'redis': it must be memory, sqlite or kubernetes"),
+        (["--store", "SQLITE"], {}, "--store is 'SQLITE': it must be memory, sqlite or kubernetes"),
+        (["--store", ""], {}, "--store is '': it must be memory, sqlite or kubernetes"),
         (["--log-format", "xml"], {}, "--log-format is 'xml': it must be text or json"),
         (["--port", "x"], {}, "--port is 'x': it must be a port number from 0 to 65535"),
         (["--port", "-1"], {}, "--port is '-1': it must be a port number from 0 to 65535"),
@@ -198,6 +198,7 @@ def test_help_shows_every_setting_with_its_variable_and_default(capsys: pytest.C
     for setting in (
         "store",
         "state-dir",
+        "namespace",
         "host",
         "port",
         "health-port",
@@ -207,7 +208,7 @@ def test_help_shows_every_setting_with_its_variable_and_default(capsys: pytest.C
     ):
         assert f"--{setting} " in text
         assert f"[ELECTOR_{setting.upper().replace('-', '_')}]" in text
-    assert text.count("(default: ") == 8
+    assert text.count("(default: ") == 9
     assert "--allowed-host NAME" in text
 
 
@@ -216,3 +217,17 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         parse_settings(["--version"], {})
     assert left.value.code == 0
     assert capsys.readouterr().out == f"elector {wire.VERSION}\n"
+
+
+def test_the_pod_comes_from_the_downward_api() -> None:
+    environ = {"HOME": "/h", "POD_NAME": "web-0", "POD_UID": "1-2", "POD_NAMESPACE": "shop"}
+    settings = parse_settings(["--store", "kubernetes"], environ)
+    assert settings.pod == Pod("web-0", "1-2")
+    assert settings.namespace == "shop"
+    assert parse_settings(["--store", "kubernetes", "--namespace", "other"], environ).namespace == "other"
+    assert parse_settings(["--store", "kubernetes"], {"POD_NAME": "web-0"}).pod is None
+
+
+def test_a_namespace_has_a_legal_name() -> None:
+    with pytest.raises(ConfigurationError, match="the name of a namespace"):
+        parse_settings(["--namespace", "No Such"], {"HOME": "/h"})
