@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := elector,test
 
-.PHONY: help demo test lint unit bench mutants clean
+.PHONY: help demo test lint unit test-cluster bench mutants clean
 
 help:
 	@echo 'make demo     see distributed locks work, and survive a crash, in under a minute'
 	@echo 'make test     install what the tests need, and run all of them'
+	@echo 'make test-cluster  the same on a real Kubernetes API server; builds one with Go, once'
 	@echo 'make bench    measure, and print a table'
 	@echo 'make mutants  break the rules one by one, and see each caught'
 	@echo 'make clean    remove what the other commands made'
@@ -33,8 +34,12 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The tests on a real API server stand beside, until the whole of Kubernetes is there: a first run builds for minutes.
 unit: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore=tests/cluster
+
+test-cluster: $(VENV)/installed
+	$(BIN)/python -m pytest tests/cluster
 
 bench: $(VENV)/installed
 	@$(BIN)/python -m benchmarks
