@@ -1,6 +1,7 @@
 """`elector`: read the settings, take the ports, serve.
 
-Exit status: 0 after a signal to stop, 1 when a port or the identity is taken, 2 when a setting is wrong.
+Exit status: 0 after a signal to stop, 1 when a port or the identity is taken, 2 when a setting is wrong or a package
+missing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 EXIT_TAKEN: Final = 1
 EXIT_SETTING: Final = 2
+
+_INSTALL: Final = "pip install 'metaparticle_sync[elector]'"
+_OWN_PACKAGES: Final = ("elector_server", "metaparticle_sync")
 
 log = logging.getLogger("elector")
 
@@ -60,9 +64,16 @@ def _listener(settings: Settings, port: int, flag: str) -> socket.socket:
 
 
 def _serve(settings: Settings, sockets: list[socket.socket]) -> NoReturn:
-    # Imported before the fork, so that a worker that replaces a killed one starts without delay.
-    from elector_server.gunicorn_conf import ElectorApplication  # noqa: PLC0415 - `--help` needs none of it
-    from elector_server.logs import configure  # noqa: PLC0415 - the same
+    try:
+        # Imported before the fork, so that a worker that replaces a killed one starts without delay.
+        from elector_server.gunicorn_conf import ElectorApplication  # noqa: PLC0415 - `--help` needs none of it
+        from elector_server.logs import configure  # noqa: PLC0415 - the same
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in _OWN_PACKAGES:
+            raise
+        _leave(
+            EXIT_SETTING, [f"the package {error.name} is missing; install the elector with its packages: {_INSTALL}"]
+        )
 
     configure(settings.log_format)
     _raise_open_files()

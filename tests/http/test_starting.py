@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -25,6 +27,17 @@ def _refusal(output: Path, *arguments: str, **environment: str) -> tuple[int, li
         return process.exit_code(), output.read_text().splitlines()
     finally:
         process.end()
+
+
+def test_without_its_packages_it_says_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules['gunicorn'] = None; from elector_server.__main__ import main; main(['--port', '0'])"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert answer.returncode == 2
+    assert "the package gunicorn" in answer.stderr
+    assert "pip install 'metaparticle_sync[elector]'" in answer.stderr
+    assert "Traceback" not in answer.stderr
 
 
 def test_first_answer(tmp_path: Path) -> None:
