@@ -37,7 +37,6 @@ class ForeignSessions:
         self._background = background
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._observers: dict[str, _Observer] = {}
-        self.ended_count = 0
 
     def is_ended(self, session_id: str) -> bool:
         """Whether the session is known to have ended. It never comes back, so remembering is enough."""
@@ -133,7 +132,6 @@ class ForeignSessions:
             session.lease_seconds / 5,
             lambda: self._store.replace(KIND, record.name, record.version, record.session, spec),
         )
-        self.ended_count += 1
         self.note_ended(observer.id)
 
 
