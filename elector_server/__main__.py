@@ -44,23 +44,24 @@ def _leave(status: int, messages: Sequence[str]) -> NoReturn:
 
 def _sockets(settings: Settings) -> list[socket.socket]:
     """The socket of the locks and, unless it is switched off, that of health."""
-    listeners = [_listener(settings, settings.port, "--port")]
+    listeners = [_listener(settings.host, "--host", settings.port, "--port")]
     if settings.health_port != 0:
-        listeners.append(_listener(settings, settings.health_port or 0, "--health-port"))
+        host_flag = "--host" if settings.health_host == settings.host else "--health-host"
+        listeners.append(_listener(settings.health_host, host_flag, settings.health_port or 0, "--health-port"))
     return listeners
 
 
-def _listener(settings: Settings, port: int, flag: str) -> socket.socket:
+def _listener(host: str, host_flag: str, port: int, port_flag: str) -> socket.socket:
     from elector_server.neighbour import who_answers  # noqa: PLC0415 - `--help` needs none of it
     from elector_server.sockets import PortTaken, Unbindable, listen  # noqa: PLC0415 - the same
 
     try:
-        return listen(settings.host, port, who_answers)
+        return listen(host, port, who_answers)
     except PortTaken as taken:
-        _leave(EXIT_TAKEN, [f"port {port} of {settings.host} ({flag}) is taken: {taken}"])
+        _leave(EXIT_TAKEN, [f"port {port} of {host} ({port_flag}) is taken: {taken}"])
     except Unbindable as error:
-        value: object = settings.host if error.setting == "host" else port
-        _leave(EXIT_SETTING, [f"{'--host' if error.setting == 'host' else flag} is {value!r}: {error.text}"])
+        setting = f"{host_flag} is {host!r}" if error.setting == "host" else f"{port_flag} is {port!r}"
+        _leave(EXIT_SETTING, [f"{setting}: {error.text}"])
 
 
 def _serve(settings: Settings, sockets: list[socket.socket]) -> NoReturn:

@@ -23,7 +23,7 @@ def store_text(settings: Settings) -> str:
 
 def announcement(settings: Settings, ports: Sequence[int]) -> Iterator[str]:
     """One line for each thing that a user should know. `ports`: of the locks and, if it is on, of health."""
-    health = f", health on {url(settings.host, ports[1])}" if len(ports) > 1 else ""
+    health = f", health on {url(settings.health_host, ports[1])}" if len(ports) > 1 else ""
     yield f"elector {wire.VERSION} serves {url(settings.host, ports[0])}{health}, store {store_text(settings)}"
     if settings.store == "memory":
         yield "the store is memory: every lock is free again when this elector's process ends"

@@ -10,32 +10,28 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final, Generic, NoReturn, TypeVar
+from typing import Any, Final, NoReturn
 
 from elector_server.durations import CLIENT_TTL_SECONDS_DEFAULT, LEASE_SECONDS_DEFAULT, Durations, broken_rules
+from elector_server.options import (
+    HOST_DEFAULT,
+    LOG_FORMAT_DEFAULT,
+    OPTIONS,
+    PORT_MAX,
+    STORE_DEFAULT,
+    VARIABLE_PREFIX,
+)
 from metaparticle_sync import wire
 
-STORES: Final = ("memory", "sqlite", "kubernetes")
-STORE_DEFAULT: Final = "sqlite"
-LOG_FORMATS: Final = ("text", "json")
-LOG_FORMAT_DEFAULT: Final = "text"
-HOST_DEFAULT: Final = "127.0.0.1"
-PORT_MAX: Final = 65535
 STATE_FOLDER: Final = "metaparticle-sync"
 
-_VARIABLE_PREFIX: Final = "ELECTOR_"
 _INJECTED_VALUE: Final = re.compile(r"(tcp|udp|sctp)://")
 _INJECTED_NAME: Final = re.compile(
     r"ELECTOR_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
-_NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_HOST_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*\.?")
-
-Value = TypeVar("Value")
 
 
 class ConfigurationError(Exception):
@@ -65,37 +61,11 @@ class Settings:
     pod: Pod | None = None
     host: str = HOST_DEFAULT
     port: int = wire.DEFAULT_PORT
+    health_host: str = HOST_DEFAULT
     health_port: int | None = wire.DEFAULT_PORT + 1
     allowed_hosts: tuple[str, ...] = ()
     durations: Durations = field(default_factory=Durations)
     log_format: str = LOG_FORMAT_DEFAULT
-
-
-@dataclass(frozen=True, slots=True)
-class _Option(Generic[Value]):
-    """One setting. `parse` turns its text into a value or raises ValueError with what would be right."""
-
-    name: str
-    group: str
-    metavar: str
-    about: str
-    parse: Callable[[str], Value]
-    repeatable: bool = False
-
-    @property
-    def flag(self) -> str:
-        """As it is typed."""
-        return "--" + self.name
-
-    @property
-    def variable(self) -> str:
-        """Its name in the environment."""
-        return _VARIABLE_PREFIX + self.name.upper().replace("-", "_")
-
-    @property
-    def key(self) -> str:
-        """Its name in code."""
-        return self.name.replace("-", "_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +86,7 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     mistakes: list[str] = []
     given = _given_by_variables(environ, mistakes) | _given_by_flags(argv, mistakes)
     values = _parsed(given, mistakes)
-    sources = {option.key: given[option.key].source if option.key in given else option.flag for option in _OPTIONS}
+    sources = {option.key: given[option.key].source if option.key in given else option.flag for option in OPTIONS}
     settings = _settings(values, sources, environ, mistakes)
     if mistakes or settings is None:
         raise ConfigurationError(mistakes)
@@ -129,14 +99,14 @@ def _given_by_flags(argv: Sequence[str], mistakes: list[str]) -> dict[str, _Give
     except _Refused as refused:
         mistakes.append(f"{refused} (see elector --help)")
         return {}
-    flags = [option.flag for option in _OPTIONS]
+    flags = [option.flag for option in OPTIONS]
     mistakes.extend(
         f"{word}: the elector knows no such argument{_did_you_mean(word, flags, '--')}"
         for word in _without_values(unknown)
     )
     return {
         option.key: _Given(text, option.flag)
-        for option in _OPTIONS
+        for option in OPTIONS
         if (text := _joined(getattr(found, option.key))) is not None
     }
 
@@ -152,13 +122,13 @@ def _joined(text: str | list[str] | None) -> str | None:
 
 
 def _given_by_variables(environ: Mapping[str, str], mistakes: list[str]) -> dict[str, _Given]:
-    known = {option.variable: option for option in _OPTIONS}
+    known = {option.variable: option for option in OPTIONS}
     given = {}
     for variable, text in sorted(environ.items()):
-        if not variable.startswith(_VARIABLE_PREFIX) or _is_injected(variable, text):
+        if not variable.startswith(VARIABLE_PREFIX) or _is_injected(variable, text):
             continue
         if variable not in known:
-            hint = _did_you_mean(variable, known, _VARIABLE_PREFIX)
+            hint = _did_you_mean(variable, known, VARIABLE_PREFIX)
             mistakes.append(f"{variable}: the elector knows no such variable{hint}")
         elif text.strip():
             given[known[variable].key] = _Given(text.strip(), variable)
@@ -179,7 +149,7 @@ def _did_you_mean(word: str, known: Iterable[str], prefix: str) -> str:
 
 def _parsed(given: Mapping[str, _Given], mistakes: list[str]) -> dict[str, Any]:
     values = {}
-    for option in _OPTIONS:
+    for option in OPTIONS:
         if option.key not in given:
             continue
         text, source = given[option.key].text, given[option.key].source
@@ -194,7 +164,7 @@ def _settings(
     values: dict[str, Any], sources: Mapping[str, str], environ: Mapping[str, str], mistakes: list[str]
 ) -> Settings | None:
     store = values.get("store", STORE_DEFAULT)
-    port = values.get("port", wire.DEFAULT_PORT)
+    host, port = values.get("host", HOST_DEFAULT), values.get("port", wire.DEFAULT_PORT)
     health_port = _health_port(values, port, sources, mistakes)
     state_dir = values.get("state_dir") or _default_state_dir(store, environ, mistakes)
     durations = _durations(values, sources, mistakes)
@@ -206,8 +176,9 @@ def _settings(
         state_dir_is_default="state_dir" not in values,
         namespace=values.get("namespace") or environ.get("POD_NAMESPACE", ""),
         pod=_pod(environ),
-        host=values.get("host", HOST_DEFAULT),
+        host=host,
         port=port,
+        health_host=values.get("health_host", host),
         health_port=health_port,
         allowed_hosts=values.get("allowed_host", ()),
         durations=durations,
@@ -255,114 +226,6 @@ def _durations(values: Mapping[str, Any], sources: Mapping[str, str], mistakes: 
     return None if broken else Durations(lease_seconds, client_ttl_seconds)
 
 
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(", ".join(choices[:-1]) + " or " + choices[-1])
-        return text
-
-    return parse
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= PORT_MAX):
-        raise ValueError(f"a port number from 0 to {PORT_MAX}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError("a number of seconds, such as 20") from None
-
-
-def _folder(text: str) -> Path:
-    if "\0" in text:
-        raise ValueError("the path of a folder")
-    return Path(text).expanduser().absolute()
-
-
-def _namespace(text: str) -> str:
-    if not _NAMESPACE.fullmatch(text):
-        raise ValueError("the name of a namespace: at most 63 characters a-z, 0-9 and '-'")
-    return text
-
-
-def _host(text: str) -> str:
-    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-    if not (_is_address(bare) or _HOST_NAME.fullmatch(bare)):
-        raise ValueError("an address or a host name without scheme and port, such as 127.0.0.1")
-    return bare.lower()
-
-
-def _hosts(text: str) -> tuple[str, ...]:
-    return tuple(_host(part.strip()) for part in text.split(",") if part.strip())
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-_OPTIONS: Final[tuple[_Option[Any], ...]] = (
-    _Option("store", "store", "KIND", f"memory, sqlite or kubernetes (default: {STORE_DEFAULT})", _one_of(*STORES)),
-    _Option(
-        "state-dir",
-        "store",
-        "FOLDER",
-        "where the SQLite file is (default: $XDG_STATE_HOME or ~/.local/state, and in it metaparticle-sync)",
-        _folder,
-    ),
-    _Option(
-        "namespace",
-        "store",
-        "NAME",
-        "where the records are in Kubernetes (default: $POD_NAMESPACE, else that of the service account or kubeconfig)",
-        _namespace,
-    ),
-    _Option("host", "address", "HOST", f"address to listen on (default: {HOST_DEFAULT})", _host),
-    _Option("port", "address", "PORT", f"port of the locks; 0 takes a free one (default: {wire.DEFAULT_PORT})", _port),
-    _Option(
-        "health-port",
-        "address",
-        "PORT",
-        "port of /healthz, /readyz and /metrics; 0 for none (default: port + 1)",
-        _port,
-    ),
-    _Option(
-        "allowed-host",
-        "address",
-        "NAME",
-        "host name besides localhost by which clients may call; repeatable, comma separated in the variable",
-        _hosts,
-        repeatable=True,
-    ),
-    _Option(
-        "lease-seconds",
-        "durations",
-        "SECONDS",
-        "after how long without a sign of life other electors may take this one's locks;"
-        f" 4 to 3600 (default: {LEASE_SECONDS_DEFAULT:g})",
-        _seconds,
-    ),
-    _Option(
-        "client-ttl-seconds",
-        "durations",
-        "SECONDS",
-        "after how long without a heartbeat a process loses its locks;"
-        f" 2 to 3600 (default: {CLIENT_TTL_SECONDS_DEFAULT:g})",
-        _seconds,
-    ),
-    _Option(
-        "log-format", "log", "FORMAT", f"text or json, on stderr (default: {LOG_FORMAT_DEFAULT})", _one_of(*LOG_FORMATS)
-    ),
-)
-
-
 class _Refused(Exception):
     """argparse could not make sense of the arguments."""
 
@@ -380,8 +243,8 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         add_help=False,
     )
-    groups = {title: parser.add_argument_group(title) for title in dict.fromkeys(option.group for option in _OPTIONS)}
-    for option in _OPTIONS:
+    groups = {title: parser.add_argument_group(title) for title in dict.fromkeys(option.group for option in OPTIONS)}
+    for option in OPTIONS:
         groups[option.group].add_argument(
             option.flag,
             dest=option.key,

@@ -40,6 +40,7 @@ from elector_server.seen_versions import SeenVersions
 from elector_server.session_keeper import SessionKeeper
 from elector_server.store import StoreUnavailable
 from elector_server.sweep import SWEEP_NAME, Sweep
+from elector_server.trouble import STARTING, STOPPING, Cause
 from elector_server.views import ClientStatus, LockView
 from elector_server.waiters import LocalHold
 from elector_server.writes import attempt
@@ -110,11 +111,11 @@ class Elector:
         return not self._stopping and self.session is not None and self.session.is_valid()
 
     @property
-    def not_ready_reason(self) -> str:
-        """Why not; empty if ready."""
+    def not_ready(self) -> Cause | None:
+        """Why not; None if ready."""
         if self.ready:
-            return ""
-        return "the elector is stopping" if self._stopping else self._keeper.not_ready_reason
+            return None
+        return STOPPING if self._stopping else self._keeper.not_ready
 
     def begin_stop(self) -> None:
         """End every wait and stream now; nothing is granted from here on."""
@@ -260,7 +261,8 @@ class Elector:
             except TimeoutError:
                 pass
         if self.session is None:
-            raise ElectorStarting(self.not_ready_reason)
+            cause = self.not_ready or STARTING
+            raise ElectorStarting(cause.reason)
         return self.session
 
     # Looking --------------------------------------------------------------------------------------------------------

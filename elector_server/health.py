@@ -38,10 +38,11 @@ class ReadinessResource:
         self._elector = elector
 
     async def on_get(self, _req: Request, resp: Response) -> None:
-        """200 or 503, with the reason."""
-        ready = self._elector.ready
-        resp.status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-        resp.data = to_bytes({"ready": ready, "reason": None if ready else self._elector.not_ready_reason})
+        """200 or 503, with a stable code and the reason."""
+        cause = self._elector.not_ready
+        resp.status = HTTPStatus.SERVICE_UNAVAILABLE if cause else HTTPStatus.OK
+        code, reason = cause or (None, None)
+        resp.data = to_bytes({"ready": cause is None, "code": code, "reason": reason})
 
 
 class MetricsResource:

@@ -26,6 +26,7 @@ from elector_server.rules import session as rules
 from elector_server.rules.session import KIND, ForeignWriter, IllegalTransition, Session, State
 from elector_server.seen_versions import SeenVersions, StoreWentBack
 from elector_server.store import Conflict, Exists, Record, Store, StoreUnavailable
+from elector_server.trouble import Trouble
 from elector_server.writes import Backoff, attempt
 
 log = logging.getLogger("elector")
@@ -95,7 +96,7 @@ class OwnSession:
         """Sessions of this identity and boot that go on without anybody: they end by observation."""
         self.left_from_before_boot: list[str] = []
         """Those of an earlier boot, whose writers are certainly gone."""
-        self.not_open_reason = "its session is not open yet"
+        self.trouble = Trouble()
 
     @property
     def epoch(self) -> int:
@@ -118,7 +119,8 @@ class OwnSession:
         The first look past the deadline loses the session for good: a renewal that comes back late revives nothing.
         """
         if self.lost_reason is None and self._clock.now() >= self._deadline > float("-inf"):
-            self.lose("no renewal reached the store before the session's deadline")
+            cause = self.trouble.cause
+            self.lose("no renewal reached the store in time" + (f": {cause.reason}" if cause else ""))
         return self.lost_reason is None and self._deadline > float("-inf")
 
     def valid_seconds(self) -> float:
@@ -151,15 +153,8 @@ class OwnSession:
         try:
             return (adopt and await self._adopt_any()) or await self._begin()
         except (StoreUnavailable, IllegalTransition, Conflict) as error:
-            self._not_open(error)
+            self.trouble.note(error, "not ready yet")
             return False
-
-    def _not_open(self, error: Exception) -> None:
-        """Say why, once for each reason: whoever runs the elector shall not have to ask it."""
-        reason = str(error) or type(error).__name__
-        if reason != self.not_open_reason:
-            log.warning("not ready yet (%s): %s", getattr(error, "code", "session_refused"), reason)
-        self.not_open_reason = reason
 
     async def _adopt_any(self) -> bool:
         listing = await attempt(
@@ -284,7 +279,8 @@ class OwnSession:
             earliest_sent_at = sent_at if earliest_sent_at is None else earliest_sent_at
             try:
                 record = await self._send(wanted)
-            except StoreUnavailable:
+            except StoreUnavailable as error:
+                self._note_failed_renewal(error)
                 await backoff.pause()
             except Conflict:
                 found = await self._found_after_conflict(wanted)
@@ -297,6 +293,10 @@ class OwnSession:
                 self._versions.check(record.version, newest_before)
                 return self._committed(wanted, record.version, earliest_sent_at)
         raise StoreUnavailable("the store did not answer in time")
+
+    def _note_failed_renewal(self, error: StoreUnavailable) -> None:
+        if self._deadline > float("-inf"):
+            self.trouble.note(error, "the session can not be renewed, and every hold is lost if that goes on")
 
     async def _send(self, wanted: Session) -> Record:
         spec = wanted.to_spec()
@@ -337,6 +337,7 @@ class OwnSession:
         if self._deadline > float("-inf") and not self.is_valid():
             return
         self._count("renewals")
+        self.trouble.over("the session is renewed again" if self._deadline > float("-inf") else "ready")
         self._deadline = max(self._deadline, sent_at + self.durations.validity_seconds)
         self._renewed.set()
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 class StoreWentBack(Exception):
     """A write was given a version that is not above what was seen before it was sent."""
 
+    code = "store_went_back"
+
 
 class SeenVersions:
     """What one elector process has seen of its store's versions."""

@@ -13,6 +13,7 @@ from elector_server.rules.lock import KIND
 from elector_server.rules.session import Session, State
 from elector_server.seen_versions import StoreWentBack
 from elector_server.store import Conflict, StoreUnavailable
+from elector_server.trouble import STARTING, Cause
 from elector_server.writes import Backoff, attempt
 
 if TYPE_CHECKING:
@@ -27,16 +28,17 @@ class SessionKeeper:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._opening: OwnSession | None = None
-        self._went_back: str | None = None
+        self._went_back: Cause | None = None
         self.session: OwnSession | None = None
         self.opened = asyncio.Event()
 
     @property
-    def not_ready_reason(self) -> str:
+    def not_ready(self) -> Cause:
         """Why there is no valid session."""
         if self._went_back:
             return self._went_back
-        return self._opening.not_open_reason if self._opening else "the store has not answered lately"
+        session = self._opening or self.session
+        return (session and session.trouble.cause) or STARTING
 
     async def run(self) -> None:
         """Have a session, always; runs until cancelled, or until the store turns out to have gone back in time."""
@@ -49,7 +51,7 @@ class SessionKeeper:
             try:
                 await session.open(adopt=adopt)
             except StoreWentBack as error:
-                self._went_back = str(error)
+                self._went_back = Cause.of(error)
                 log.critical("%s", error)
                 return
             adopt = False

@@ -47,8 +47,9 @@ def _changed(**changes: Any) -> Settings:
         pytest.param(
             [], {"ELECTOR_ALLOWED_HOST": "a, b,"}, _changed(allowed_hosts=("a", "b")), id="allowed hosts by variable"
         ),
-        pytest.param(["--host", "::1"], {}, _changed(host="::1"), id="IPv6"),
-        pytest.param(["--host", "[::1]"], {}, _changed(host="::1"), id="IPv6 in brackets"),
+        pytest.param(["--host", "::1"], {}, _changed(host="::1", health_host="::1"), id="IPv6"),
+        pytest.param(["--host", "[::1]"], {}, _changed(host="::1", health_host="::1"), id="IPv6 in brackets"),
+        pytest.param(["--health-host", "0.0.0.0"], {}, _changed(health_host="0.0.0.0"), id="health for the kubelet"),
         pytest.param(
             ["--lease-seconds", "4", "--client-ttl-seconds", "2.5"],
             {},
@@ -201,6 +202,7 @@ def test_help_shows_every_setting_with_its_variable_and_default(capsys: pytest.C
         "namespace",
         "host",
         "port",
+        "health-host",
         "health-port",
         "lease-seconds",
         "client-ttl-seconds",
@@ -208,7 +210,7 @@ def test_help_shows_every_setting_with_its_variable_and_default(capsys: pytest.C
     ):
         assert f"--{setting} " in text
         assert f"[ELECTOR_{setting.upper().replace('-', '_')}]" in text
-    assert text.count("(default: ") == 9
+    assert text.count("(default: ") == 10
     assert "--allowed-host NAME" in text
 
 

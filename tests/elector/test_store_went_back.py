@@ -53,6 +53,11 @@ async def granted(elector: Elector, client: str, name: str) -> int | None:
         return None
 
 
+def _reason(elector: Elector) -> str:
+    cause = elector.not_ready
+    return f"{cause.code}: {cause.reason}" if cause else ""
+
+
 async def scenario(*, restores: bool) -> tuple[int | None, int | None, str]:
     store = Restorable()
     elector = elector_on(store)
@@ -64,8 +69,8 @@ async def scenario(*, restores: bool) -> tuple[int | None, int | None, str]:
         store.restore()
     second = await granted(elector, client, "after")
     if restores:
-        await until(lambda: "backup" in elector.not_ready_reason)
-    reason = elector.not_ready_reason
+        await until(lambda: "backup" in _reason(elector))
+    reason = _reason(elector)
     await elector.stop()
     return first, second, reason
 
@@ -74,6 +79,7 @@ def test_nothing_is_granted_on_a_store_that_went_back():
     first, second, reason = asyncio.run(scenario(restores=True))
     assert first is not None
     assert second is None
+    assert reason.startswith("store_went_back: ")
     assert "restored from a backup" in reason
 
 

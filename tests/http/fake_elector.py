@@ -8,6 +8,7 @@ from typing import Any
 
 from elector_server.acquisitions import Granted
 from elector_server.rules.lock import Claimant, Hold, Lock
+from elector_server.trouble import Cause
 from elector_server.views import ClientStatus, LockView
 
 CLIENT = "c" * 32
@@ -77,11 +78,14 @@ class FakeElector:
     def __init__(self, **answers: Any) -> None:
         self.answers = answers
         self.calls: list[tuple[Any, ...]] = []
-        self.ready = True
-        self.not_ready_reason = ""
+        self.not_ready: Cause | None = None
         self.holds, self.waits = 5, 7
         self.counters: Counter[str] = Counter(grants=3)
         self.store = FakeStore()
+
+    @property
+    def ready(self) -> bool:
+        return self.not_ready is None
 
     def _answer(self, method: str, *arguments: Any) -> Any:
         self.calls.append((method, *arguments))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from elector_server.trouble import Cause
 from tests.http.asking import HEALTH_PORT, Answer, app_of, ask
 from tests.http.fake_elector import FakeElector
 
@@ -21,14 +22,17 @@ def test_healthz_asks_nobody() -> None:
 
 def test_readyz_when_ready() -> None:
     answer = _get("/readyz")
-    assert (answer.status, answer.json) == (200, {"ready": True, "reason": None})
+    assert (answer.status, answer.json) == (200, {"ready": True, "code": None, "reason": None})
 
 
 def test_readyz_says_why_not() -> None:
     elector = FakeElector()
-    elector.ready, elector.not_ready_reason = False, "its session is not open yet"
+    elector.not_ready = Cause("crd_missing", "the cluster has no custom resource definition")
     answer = _get("/readyz", elector)
-    assert (answer.status, answer.json) == (503, {"ready": False, "reason": "its session is not open yet"})
+    assert (answer.status, answer.json) == (
+        503,
+        {"ready": False, "code": "crd_missing", "reason": "the cluster has no custom resource definition"},
+    )
 
 
 def test_metrics_are_what_prometheus_reads() -> None:

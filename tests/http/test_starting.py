@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import sqlite3
@@ -66,6 +67,18 @@ def test_says_what_memory_means_and_what_a_short_lease_means(tmp_path: Path) -> 
         assert "(the original protocol) are refused: the lease is 6 s" in elector.log
         answer = elector.ask("PUT", "/locks/x")
         assert (answer.status, answer.json["code"]) == (409, "legacy_disabled")
+
+
+def test_health_has_an_address_of_its_own(tmp_path: Path) -> None:
+    with serving(tmp_path / "log", "--store", "memory", "--health-host", "127.0.0.2") as elector:
+        assert elector.ask("GET", "/locks/x").status == 404
+        with closing(http.client.HTTPConnection("127.0.0.2", elector.health_port, timeout=PATIENCE_SECONDS)) as probe:
+            probe.request("GET", "/healthz")
+            assert probe.getresponse().status == 200
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", elector.port), timeout=PATIENCE_SECONDS)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", elector.health_port), timeout=PATIENCE_SECONDS)
 
 
 def test_warns_when_other_machines_can_reach_it(tmp_path: Path) -> None:
