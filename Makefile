@@ -10,7 +10,7 @@ EXTRAS := elector,test
 help:
 	@echo 'make demo     see distributed locks work, and survive a crash, in under a minute'
 	@echo 'make test     install what the tests need, and run all of them'
-	@echo 'make test-cluster  the same on a real Kubernetes API server; builds one with Go, once'
+	@echo 'make test-cluster  only those on a real Kubernetes API server; builds one with Go, once'
 	@echo 'make bench    measure, and print a table'
 	@echo 'make mutants  break the rules one by one, and see each caught'
 	@echo 'make clean    remove what the other commands made'
@@ -34,9 +34,9 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The tests on a real API server stand beside, until the whole of Kubernetes is there: a first run builds for minutes.
+# Those on a real API server are among them: where Go is, the first run builds one, for some four minutes.
 unit: $(VENV)/installed
-	$(BIN)/python -m pytest --ignore=tests/cluster
+	$(BIN)/python -m pytest
 
 test-cluster: $(VENV)/installed
 	$(BIN)/python -m pytest tests/cluster
