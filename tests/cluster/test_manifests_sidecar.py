@@ -82,9 +82,7 @@ class TestAnyKind:
         (stored,) = dry_run(namespace.plane, namespace.name, [after])
         assert elector_of(stored)["restartPolicy"] == "Always"
 
-    def test_a_workload_can_be_left_out(
-        self, plane: ControlPlane, tmp_path: Path, kind: str, component: Path
-    ) -> None:
+    def test_a_workload_can_be_left_out(self, plane: ControlPlane, tmp_path: Path, kind: str, component: Path) -> None:
         left_out = workload(kind, annotations={"metaparticle.io/sidecar": "none"})
         assert with_component(plane, tmp_path, [left_out], component) == [left_out]
 
