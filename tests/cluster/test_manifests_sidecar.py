@@ -28,7 +28,7 @@ TOKEN_FOLDER: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 def pod_spec(kind: str) -> Object:
-    """A pod that has one of everything, written as people write it: lists in one line, too."""
+    """A pod that has one of everything."""
     spec = yaml.safe_load("""
         serviceAccountName: shop
         terminationGracePeriodSeconds: 120
@@ -76,6 +76,13 @@ class TestAnyKind:
             assert ours[field] == before[field]
         assert elector_of(after)["restartPolicy"] == "Always"
         assert elector_of(after)["image"] == "localhost/elector:test"
+
+    def test_it_may_be_written_in_one_line(
+        self, plane: ControlPlane, tmp_path: Path, kind: str, component: Path
+    ) -> None:
+        """Comments of a patch would go along, into the middle of that line."""
+        in_many_lines = with_component(plane, tmp_path, [workload(kind)], component)
+        assert with_component(plane, tmp_path, [workload(kind)], component, in_one_line=True) == in_many_lines
 
     def test_the_server_takes_it(self, namespace: Namespace, tmp_path: Path, kind: str, component: Path) -> None:
         (after,) = with_component(namespace.plane, tmp_path, [workload(kind)], component)

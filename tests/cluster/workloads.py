@@ -39,9 +39,11 @@ def rendered(plane: ControlPlane, path: Path) -> list[Object]:
     return [one for one in yaml.safe_load_all(text) if one is not None]
 
 
-def with_component(plane: ControlPlane, folder: Path, workloads: Iterable[Object], component: Path) -> list[Object]:
-    """What the component makes of these workloads."""
-    (folder / "workloads.yaml").write_text(yaml.safe_dump_all(workloads))
+def with_component(
+    plane: ControlPlane, folder: Path, workloads: Iterable[Object], component: Path, *, in_one_line: bool = False
+) -> list[Object]:
+    """What the component makes of these workloads, written in many lines or in one."""
+    (folder / "workloads.yaml").write_text(yaml.safe_dump_all(workloads, default_flow_style=in_one_line))
     kustomization = {
         "resources": ["workloads.yaml"],
         "components": [relative(folder, component)],
