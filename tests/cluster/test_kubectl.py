@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
+import subprocess
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 import yaml
@@ -15,10 +18,13 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.electors import PodElector, pod_electors
 from tests.cluster.namespaces import Namespace
 from tests.cluster.test_deploy import definitions, fields
+from tests.docs.pages import blocks
 from tests.processes.electors import LONG
 from tests.processes.raw_client import RawClient
+from tests.processes.running import ROOT, wait_until
 
-TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+OPERATIONS: Final = ROOT / "docs" / "operations.md"
+TIME: Final = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
 @pytest.fixture
@@ -106,3 +112,32 @@ def test_kubectl_explains_every_field_at_every_depth(plane: ControlPlane, defini
         dotted = f"{singular}{path}".replace("[]", "")
         said = plane.kubectl("explain", dotted, "--api-version=metaparticle.io/v1")
         assert " ".join(field["description"].split()) in " ".join(said.split()), path
+
+
+def test_the_command_of_the_docs_deletes_sessions_that_have_ended(namespace: Namespace, tmp_path: Path) -> None:
+    (command,) = [block.text for block in blocks(OPERATIONS, "text") if "xargs" in block.text]
+    with pod_electors(namespace, 2, LONG) as (gone, there):
+        gone.terminate()
+        wait_until(lambda: "ended" in states(namespace), "its session has ended")
+        run_as_the_administrator(namespace, tmp_path, command)
+        assert states(namespace) == {"live": there.pod}
+
+
+def run_as_the_administrator(namespace: Namespace, folder: Path, command: str) -> None:
+    """A line of shell, with a `kubectl` that has cluster and namespace set."""
+    plane = namespace.plane
+    kubectl = folder / "kubectl"
+    options = f"--kubeconfig={plane.admin_config} --namespace={namespace.name}"
+    kubectl.write_text(f'#!/bin/sh\nexec {plane.binaries.kubectl} {options} "$@"\n')
+    kubectl.chmod(0o755)
+    subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        env={"PATH": f"{folder}:{os.environ['PATH']}", "HOME": str(folder)},
+        timeout=60,
+        check=True,
+    )
+
+
+def states(namespace: Namespace) -> dict[str, str]:
+    """The pods that sessions belong to, by the state of the session."""
+    return {one["spec"]["state"]: one["spec"]["owner"] for one in namespace.sessions()}

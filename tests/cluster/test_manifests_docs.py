@@ -12,8 +12,16 @@ import yaml
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.namespaces import Namespace
 from tests.cluster.test_manifests_sidecar import workload
-from tests.cluster.workloads import SIDECAR, SIDECAR_WITH_OWN_ACCOUNT, elector_of, rendered, template_of, with_component
-from tests.docs.pages import blocks
+from tests.cluster.workloads import (
+    DEPLOY,
+    SIDECAR,
+    SIDECAR_WITH_OWN_ACCOUNT,
+    elector_of,
+    rendered,
+    template_of,
+    with_component,
+)
+from tests.docs.pages import blocks, table
 from tests.processes.running import ROOT
 
 PAGE = ROOT / "docs" / "kubernetes.md"
@@ -86,3 +94,13 @@ def test_a_binding_gives_the_rights(namespace: Namespace, at: int, subject: Pars
 def test_the_account_of_the_binding_is_the_pods(plane: ControlPlane, tmp_path: Path) -> None:
     (after,) = with_component(plane, tmp_path, [workload("Deployment")], SIDECAR_WITH_OWN_ACCOUNT)
     assert template_of(after)["spec"]["serviceAccountName"] == shown("RoleBinding")[0]["subjects"][0]["name"]
+
+
+def test_the_rights_are_those_of_the_role() -> None:
+    (role,) = [one for one in yaml.safe_load_all((DEPLOY / "rbac.yaml").read_text()) if one["kind"] == "Role"]
+    granted = {(verb, of) for rule in role["rules"] for verb in rule["verbs"] for of in rule["resources"]}
+    told = set()
+    for cell, _ in table(PAGE, "verb on", "what for"):
+        verb, _, resources = cell.partition("` ")
+        told |= {(verb.strip("`"), of) for of in resources.split(", ")}
+    assert told == granted
