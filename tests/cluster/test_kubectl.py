@@ -19,7 +19,7 @@ from tests.cluster.electors import PodElector, pod_electors
 from tests.cluster.namespaces import Namespace
 from tests.cluster.test_deploy import definitions, fields
 from tests.docs.pages import blocks
-from tests.processes.electors import LONG
+from tests.processes.electors import LONG, Leases
 from tests.processes.raw_client import RawClient
 from tests.processes.running import ROOT, wait_until
 
@@ -141,3 +141,24 @@ def run_as_the_administrator(namespace: Namespace, folder: Path, command: str) -
 def states(namespace: Namespace) -> dict[str, str]:
     """The pods that sessions belong to, by the state of the session."""
     return {one["spec"]["state"]: one["spec"]["owner"] for one in namespace.sessions()}
+
+
+def test_the_token_of_a_pod_that_is_gone_renews_nothing(namespace: Namespace) -> None:
+    """What `kubectl delete pod --force` does to a pod whose processes go on."""
+    plane, core = namespace.plane, f"/api/v1/namespaces/{namespace.name}"
+    spec = {"serviceAccountName": "elector", "containers": [{"name": "application", "image": "none"}]}
+    pod = plane.request("POST", f"{core}/pods", {"metadata": {"name": "worker-1"}, "spec": spec})
+    bound_to = {"kind": "Pod", "apiVersion": "v1", "name": "worker-1", "uid": pod["metadata"]["uid"]}
+    wanted = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"boundObjectRef": bound_to}}
+    token = plane.request("POST", f"{core}/serviceaccounts/elector/token", wanted)["status"]["token"]
+    (namespace.service_account / "token").write_text(token)
+    with pod_electors(namespace, 1, Leases(8.0, 60.0)) as (elector,):
+        client = RawClient(elector.url)
+        try:
+            client.open()
+            assert client.acquire("report", "a" * 32).status == 200
+            plane.kubectl("delete", "pod", "worker-1", "--force", "-n", namespace.name)
+            wait_until(lambda: "(token_refused)" in elector.output.read_text(), "it can not renew")
+            wait_until(lambda: client.heartbeat().body["lost"], "the holder is told")
+        finally:
+            client.end()
