@@ -41,7 +41,7 @@ def restricted(plane: ControlPlane) -> Iterator[str]:
     """The name of a namespace with what deploy/ puts there, under the restricted profile."""
     name = f"restricted-{next(_numbers)}"
     plane.request("POST", "/api/v1/namespaces", {"metadata": {"name": name, "labels": RESTRICTED}})
-    plane.kubectl("apply", "-k", str(DEPLOY), "-n", name, "--server-side", "--force-conflicts")
+    plane.kubectl("apply", "-k", str(DEPLOY), "-n", name, "--warnings-as-errors")
     yield name
     plane.request("DELETE", f"/api/v1/namespaces/{name}")
 
