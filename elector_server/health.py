@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 
 _TEXT: Final = "text/plain; charset=utf-8"
 
+COUNTERS: Final = {
+    "confirmations": "Holds confirmed after a restart of the elector.",
+    "grants": "Holds given to processes of this elector.",
+    "hand_offs": "Releases here that made the next waiter the holder.",
+    "losses": "Holds that a process was told it has lost.",
+    "renewals": "Renewals of the session that succeeded.",
+    "sessions": "Sessions begun or adopted.",
+    "sessions_deleted": "Old session records deleted by this elector.",
+    "sessions_lost": "Sessions of this elector that were lost.",
+    "sessions_swept": "Dead sessions ended by this elector.",
+    "writes": "Writes to lock records.",
+}
+"""Each is shown from the start: of a counter that appears with its first event, Prometheus sees no increase."""
+
 
 class LivenessResource:
     """The process answers; nothing else is said."""
@@ -71,9 +85,8 @@ class _ElectorCollector:
         yield GaugeMetricFamily("elector_ready", "Whether this elector can grant.", value=float(self._elector.ready))
         yield GaugeMetricFamily("elector_holds", "Holds of this elector's clients now.", value=self._elector.holds)
         yield GaugeMetricFamily("elector_waits", "Acquisitions that wait here now.", value=self._elector.waits)
-        for name, count in self._elector.counters.items():
-            about = name.replace("_", " ").capitalize() + " since the start."
-            yield CounterMetricFamily(f"elector_{name}", about, value=float(count))
+        for name, about in COUNTERS.items():
+            yield CounterMetricFamily(f"elector_{name}", about, value=float(self._elector.counters.get(name, 0)))
 
 
 def _renderer(elector: Elector) -> Callable[[], bytes]:

@@ -109,7 +109,7 @@ def _meaning(operation: Operation, status: Status) -> tuple[str, str]:
 
 def _token(_operation: Operation, _status: Status) -> tuple[str, str]:
     return (
-        "the API server does not accept this elector's token: it has expired, or its service account is gone;"
+        "the API server does not accept this elector's token: it has expired, or its pod or service account is gone;"
         " a new one is read as soon as it is there"
     ), "token_refused"
 

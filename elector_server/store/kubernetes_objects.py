@@ -6,7 +6,8 @@
     session                       the label metaparticle.io/session
     spec {"lease_seconds": 20}    spec {leaseSeconds: 20}
 
-`spec.name` and `spec.waiters` are written for people and for printer columns; they are no part of the record's spec.
+`spec.name`, `spec.waiters` and `spec.about` are written for people and for printer columns; they are no part of the
+record's spec.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def to_object(kind: str, name: str, session: str, spec: Spec, version: int | Non
     stored["name"] = name
     if kind == "lock":
         stored["waiters"] = len(spec.get("queue", ()))
+        stored["about"] = _sentence(spec)
     return {"apiVersion": API_VERSION, "kind": KINDS[kind], "metadata": metadata, "spec": stored}
 
 
@@ -66,8 +68,8 @@ def to_record(kind: str, stored: Mapping[str, Any], name: str | None = None) -> 
         return None
     version = version_of(stored)
     spec = _with_keys(stored.get("spec") or {}, _snake_case)
-    spec.pop("name", None)
-    spec.pop("waiters", None)
+    for written_for_people in ("name", "waiters", "about"):
+        spec.pop(written_for_people, None)
     if kind == "lock" and "expiry" in spec:
         spec = _read_as_ours(spec, version)
     return Record(kind, name, version, session_of(stored.get("metadata", {})), spec)
@@ -87,6 +89,20 @@ def session_of(metadata: Mapping[str, Any]) -> str:
     label: str = (metadata.get("labels") or {}).get(SESSION_LABEL, "")
     original: str = (metadata.get("annotations") or {}).get(SESSION_LABEL, label)
     return original if label_value(original) == label else label
+
+
+def _sentence(spec: Spec) -> str:
+    """Who holds a lock, and who waits for it."""
+    queue = spec.get("queue", ())
+    since = f" since {spec['acquired_at']}" if spec.get("acquired_at") else ""
+    waiting = f"next is {_who(queue[0])}" if queue else "nobody waits"
+    more = f", then {len(queue) - 1} more" if len(queue) > 1 else ""
+    return f"held by {_who(spec)}{since}; {waiting}{more}"
+
+
+def _who(spec: Spec) -> str:
+    owner, process = spec.get("owner", ""), spec.get("process", "")
+    return f"{process} at {owner}" if process else str(owner)
 
 
 def _read_as_ours(spec: dict[str, Any], version: int) -> dict[str, Any]:

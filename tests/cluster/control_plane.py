@@ -84,7 +84,7 @@ class ControlPlane:
                 *("--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={key}"),
                 *(f"--service-account-signing-key-file={key}", f"--token-auth-file={self.folder / 'tokens.csv'}"),
                 *("--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24"),
-                *("--disable-admission-plugins=ServiceAccount", "--endpoint-reconciler-type=none"),
+                "--endpoint-reconciler-type=none",
                 *self._api_flags,
             ],
         )

@@ -96,7 +96,7 @@ def test_every_schedule_that_is_named_exists():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_block_of_code_says_what_it_is(page):
-    assert {block.language for block in blocks(page)} <= {"python", "text", "console", "diff"}
+    assert {block.language for block in blocks(page)} <= {"python", "text", "console", "diff", "yaml"}
 
 
 def test_the_tree_of_errors_is_as_the_page_shows_it():

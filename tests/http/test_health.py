@@ -49,6 +49,7 @@ def test_metrics_are_what_prometheus_reads() -> None:
     }
     assert (samples["elector_ready"], samples["elector_holds"], samples["elector_waits"]) == (1, 5, 7)
     assert samples["elector_grants_total"] == 3
+    assert samples["elector_losses_total"] == 0
     assert samples["process_resident_memory_bytes"] > 0
 
 
