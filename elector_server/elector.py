@@ -130,7 +130,7 @@ class Elector:
         self.client_sessions.clients.end_streams()
 
     async def stop(self) -> None:
-        """End cleanly: withdraw from the queues, and end the session if no client can still believe in a hold."""
+        """End cleanly: withdraw from the queues, and remove the session if no client can still believe in a hold."""
         self.begin_stop()
         try:
             async with self.clock.timeout(STOP_SECONDS):
@@ -146,7 +146,7 @@ class Elector:
             self._keeping.cancel()
         session = self.session
         if session is not None and session.is_valid() and self.holds == 0 and not session.in_grace():
-            await session.retire()
+            await session.remove()
 
     # Clients --------------------------------------------------------------------------------------------------------
 

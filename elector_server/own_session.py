@@ -348,6 +348,18 @@ class OwnSession:
             self._lost.set()
             self._renewed.set()
 
+    async def remove(self) -> None:
+        """Leave no record of a session on which nothing hangs: where pods are short-lived, nobody would sweep it up.
+
+        Whoever meets a late write that names it waits as for any session that is missing.
+        """
+        try:
+            await attempt(
+                self._clock, self._attempt_seconds(), lambda: self._store.delete(KIND, self.id, self._version)
+            )
+        except (Conflict, StoreUnavailable):
+            await self.retire()
+
     async def retire(self) -> bool:
         """End the record in the store, so that nobody has to wait for its lease. True if it has ended.
 

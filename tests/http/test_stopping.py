@@ -128,6 +128,6 @@ def test_a_killed_master_takes_its_worker_and_its_port_along(tmp_path: Path) -> 
         elector.process.known.signal(signal.SIGKILL)
         elector.process.exit_code()
         worker.wait_for_end()
-        again = ("--state-dir", str(tmp_path / "here"), "--port", str(elector.port))
+        again = ("--state-dir", str(tmp_path / "here"), "--port", str(elector.port), "--health-port", "0")
         with serving(tmp_path / "second", *again) as second:
             assert second.ask("GET", "/locks/x").status == 404
