@@ -30,6 +30,7 @@ NAME: Final = "localhost/elector:test"
 REVISION: Final = "of-the-tests"
 
 _MAKE_BASE: Final = ("mmdebstrap", "--variant=minbase", "--include=python3,python3-venv,ca-certificates", "bookworm")
+_KEPT: Final = 4  # so that a few working copies do not drive each other's image out
 _SOURCES: Final = ("Dockerfile", ".dockerignore", "LICENSE", "README.md", "pyproject.toml")
 _SOURCE_FOLDERS: Final = ("deploy/image", "elector_server", "metaparticle_sync")
 
@@ -47,7 +48,7 @@ def archive() -> Path:
         found = _cache() / f"elector-{_content()}.tar"
         if not found.exists():
             _build(found)
-            _forget("elector-*.tar", found)
+            _forget("elector-*.tar")
         return found
 
 
@@ -81,8 +82,9 @@ def _source_files() -> list[Path]:
     return sorted([ROOT / name for name in _SOURCES] + kept)
 
 
-def _forget(pattern: str, kept: Path) -> None:
-    for file in set(_cache().glob(pattern)) - {kept}:
+def _forget(pattern: str) -> None:
+    newest_first = sorted(_cache().glob(pattern), key=lambda file: file.stat().st_mtime, reverse=True)
+    for file in newest_first[_KEPT:]:
         file.unlink()
 
 
@@ -93,7 +95,7 @@ def _base() -> Path:
         unfinished = found.with_suffix(".unfinished.tar")
         _run(*_MAKE_BASE, str(unfinished))
         unfinished.rename(found)
-        _forget("base-*.tar", found)
+        _forget("base-*.tar")
     return found
 
 
