@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import time
 from pathlib import Path
 
@@ -78,7 +77,7 @@ def test_it_has_no_shell_to_start(shellless: Unpacked) -> None:
 
 
 def test_sigterm_ends_it_at_once(elector: ContainerElector) -> None:
-    """Process 1 of a container gets only the signals that it handles, and a parked waiter does not keep it."""
+    """Process 1 of a container gets only the signals that it handles. A client that stays connected does not keep it."""
     with Lock("before", base_uri=elector.url):
         pass
     terminated_at = time.monotonic()
@@ -130,4 +129,4 @@ def _readable(folder: Path) -> Path:
 
 def _status(process: KnownProcess) -> dict[str, str]:
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-    return dict(line.split(":", 1) for line in lines)
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
