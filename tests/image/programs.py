@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from typing import Final
 
-PACKAGES: Final = ("buildah", "mmdebstrap", "util-linux", "ca-certificates")
+PACKAGES: Final = ("buildah", "mmdebstrap", "debian-archive-keyring", "util-linux", "ca-certificates")
 """Debian's. With the programs that are looked for in `_PROGRAMS`."""
 
 _PROGRAMS: Final = ("buildah", "mmdebstrap", "unshare")

@@ -77,7 +77,7 @@ def test_it_has_no_shell_to_start(shellless: Unpacked) -> None:
 
 
 def test_sigterm_ends_it_at_once(elector: ContainerElector) -> None:
-    """Process 1 of a container gets only the signals that it handles. A client that stays connected does not keep it."""
+    """Process 1 of a container gets only the signals that it handles; a client that stays does not keep it."""
     with Lock("before", base_uri=elector.url):
         pass
     terminated_at = time.monotonic()
