@@ -59,7 +59,7 @@ def shellless(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Unpack
 
 @pytest.fixture
 def start_elector(shellless: Unpacked, tmp_path: Path) -> Iterator[StartElector]:
-    """Starts electors, each in a container; none of them is left."""
+    """Starts electors, each in a container; none of them is left, and none met what it did not expect."""
     started: list[ContainerElector] = []
 
     def start(*arguments: str, **more) -> ContainerElector:
@@ -71,3 +71,7 @@ def start_elector(shellless: Unpacked, tmp_path: Path) -> Iterator[StartElector]
     yield start
     for elector in started:
         elector.end()
+    for elector in started:
+        said = elector.output.read_text()
+        assert " ERROR " not in said, said
+        assert "Traceback" not in said, said

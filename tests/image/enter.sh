@@ -11,6 +11,7 @@ mount -t tmpfs -o nosuid,mode=755,size=64k devices "$root/dev"
 mknod -m 666 "$root/dev/null" c 1 3
 mknod -m 666 "$root/dev/zero" c 1 5
 mknod -m 444 "$root/dev/urandom" c 1 9
+ln -s /proc/self/fd "$root/dev/fd"
 mkdir "$root/dev/shm"
 mount -t tmpfs -o nosuid,nodev,noexec,mode=1777,size=64m shm "$root/dev/shm"
 while test "$1" != --; do
