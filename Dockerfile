@@ -4,9 +4,9 @@
 #   docker build --build-arg BASE=... .    on another base: any Debian-like one with Python >= 3.11, venv and a shell
 #
 # BASE is pinned by its tag. Who publishes images pins it by its digest too: --build-arg BASE=NAME@sha256:...; none is
-# written here, because a digest that nobody looked up would be worse than none. All Python packages are pinned by hash.
+# written here, because it could not be looked up. All Python packages are pinned by hash.
 # A package index of one's own comes as the secrets `pip` (a pip.conf) and `certificates`; neither stays in the image.
-ARG BASE=docker.io/library/python:3.11-slim-bookworm
+ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
 WORKDIR /source

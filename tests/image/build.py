@@ -47,8 +47,10 @@ def archive() -> Path:
     with _only_one(_cache()):
         found = _cache() / f"elector-{_content()}.tar"
         if not found.exists():
+            _remove_leftovers()
             _build(found)
-            _forget("elector-*.tar")
+        found.touch()
+        _forget("elector-*.tar")
         return found
 
 
@@ -80,6 +82,12 @@ def _source_files() -> list[Path]:
     inside = [file for folder in _SOURCE_FOLDERS for file in (ROOT / folder).rglob("*")]
     kept = [file for file in inside if file.is_file() and "__pycache__" not in file.parts]
     return sorted([ROOT / name for name in _SOURCES] + kept)
+
+
+def _remove_leftovers() -> None:
+    """Of builds that were killed; no other one runs now."""
+    for folder in _cache().glob("build-*"):
+        shutil.rmtree(folder)
 
 
 def _forget(pattern: str) -> None:
