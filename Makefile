@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := elector,test
 
-.PHONY: help demo test lint unit test-cluster bench mutants clean
+.PHONY: help demo test lint unit test-cluster bench mutants clean image image-test image-requirements
 
 help:
 	@echo 'make demo     see distributed locks work, and survive a crash, in under a minute'
@@ -13,6 +13,8 @@ help:
 	@echo 'make test-cluster  only those on a real Kubernetes API server; builds one with Go, once'
 	@echo 'make bench    measure, and print a table'
 	@echo 'make mutants  break the rules one by one, and see each caught'
+	@echo 'make image    build the container image of the elector with docker, or BUILDER=podman'
+	@echo 'make image-test  build it without docker, and take a lock through it; needs root'
 	@echo 'make clean    remove what the other commands made'
 
 $(VENV)/installed: pyproject.toml
@@ -36,7 +38,7 @@ lint: $(VENV)/installed
 
 # Those on a real API server are among them: where Go is, the first run builds one, for some four minutes.
 unit: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore=tests/image
 
 test-cluster: $(VENV)/installed
 	$(BIN)/python -m pytest tests/cluster
@@ -49,3 +51,17 @@ mutants: $(VENV)/installed
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+BUILDER ?= docker
+BUILD_ARGUMENTS ?=
+IMAGE ?= elector:$(shell sed -n 's/^VERSION.*= "\(.*\)"/\1/p' metaparticle_sync/wire.py)
+
+image:
+	$(BUILDER) build --build-arg REVISION="$$(git rev-parse HEAD)" --tag $(IMAGE) $(BUILD_ARGUMENTS) .
+
+image-test: $(VENV)/installed
+	$(BIN)/python -m pytest tests/image
+
+# The pinned packages of the image, each at the newest version that pyproject.toml allows.
+image-requirements:
+	PYTHON=$(PYTHON) deploy/image/pin-requirements.sh

@@ -13,7 +13,8 @@ SPARE_FILES: Final = 64
 LOOK_SECONDS: Final = 0.25
 """A look lists every open file, so it is not taken for each request."""
 
-_OPEN_FILES_FOLDER: Final = Path("/dev/fd")
+# macOS has no /proc, and a container may have no /dev/fd.
+_OPEN_FILES_FOLDER: Final = next(filter(Path.is_dir, (Path("/proc/self/fd"), Path("/dev/fd"))))
 
 
 class OpenFiles:
