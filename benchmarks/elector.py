@@ -73,6 +73,7 @@ class Elector:
             self.stop()
             raise
         self.ready_seconds = time.monotonic() - started_at
+        self.ready_processor_seconds = sum(map(_processor_seconds, (self.pid, self.worker_pid())))
 
     def _await_answer(self, started_at: float) -> None:
         while time.monotonic() < started_at + START_SECONDS_MAX:
@@ -126,3 +127,9 @@ class Elector:
             self._process.kill()
             self._process.wait()
         self._log.close()
+
+
+def _processor_seconds(pid: int) -> float:
+    """What one process has used of the processors so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,9 +1,8 @@
 """HTTP/1.1 to one API server: kept connections, own timeouts, and nothing that happens behind the caller's back.
 
 No retries, no redirects, no proxies, nothing from the environment: each call is one request, and what became of it is
-an answer, `NotSent` or `NotAnswered`. The event loop talks to the server itself: measured on two cores, one PUT over
-TLS takes as long as with bare http.client; urllib3 in a thread takes 1.2 times as long, the kubernetes client in a
-thread 1.3 times, and there each watch would need a thread too.
+an answer, `NotSent` or `NotAnswered`. Measured against bare http.client, one PUT over TLS takes 0.95 times as long;
+with aiohttp 1.04 times, with the kubernetes client in a thread 1.27 times. docs/design.md says why that decides.
 
     new ──> idle ── request ──> busy ── answer complete ──> idle
              │                   └── cancelled, broken ──> closed
