@@ -10,12 +10,12 @@ from pathlib import Path
 from benchmarks.elector import Connection, Elector
 from benchmarks.kubernetes.cluster import Cluster
 from benchmarks.table import Row
-from elector_server.store.kubernetes_http import CONCURRENT_CALLS_MAX
-from elector_server.store.kubernetes_watching import NAMED_STREAMS_MAX
 from metaparticle_sync import Lock, wire
 
 NAMES = (50, 100)
-BOUND = NAMED_STREAMS_MAX + 1 + 1 + CONCURRENT_CALLS_MAX
+NAMED_WATCHES = 32
+CALLS = 8
+BOUND = NAMED_WATCHES + 1 + 1 + CALLS
 """Watches of single names, the one of the namespace, the one of its own records, and its calls."""
 
 PATIENCE_SECONDS = 60.0
@@ -44,7 +44,7 @@ def _row(cluster: Cluster, holder: Elector, waiting: Elector, count: int) -> Row
     for thread in threads:
         thread.join()
     what = f"{count} waiters for {count} names in one elector: connections"
-    return Row(what, kept, BOUND, "", f"{before} before; {NAMED_STREAMS_MAX} names have a watch of their own")
+    return Row(what, kept, BOUND, "", f"{before} before; {NAMED_WATCHES} names may have a watch of their own")
 
 
 def _wait(name: str, elector: Elector) -> None:
