@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,27 +50,37 @@ class Connection:
 
 
 class Elector:
-    """One elector on its own port and in its own state folder."""
+    """One elector on its own port and in its own state folder.
 
-    def __init__(self, store: str, folder: Path) -> None:
+    `environ` is added to its environment, `name` is that of its log.
+    """
+
+    def __init__(self, store: str, folder: Path, *, name: str = "", environ: Mapping[str, str] = {}) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "elector_server", "--store", store, "--port", str(self.port)]
         command += ["--state-dir", str(folder)] if store == "sqlite" else []
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("ELECTOR_")}
-        self._log = (folder / f"{store}.log").open("w")
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("ELECTOR_")}
+        environment |= environ
+        self._log = (folder / f"{name or store}.log").open("w")
         started_at = time.monotonic()
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=self._log, stderr=self._log, env=environment)
-        self._await_answer(started_at)
-        self.first_answer_seconds = time.monotonic() - started_at
-        self._await_ready(started_at)
+        try:
+            self._await_answer(started_at)
+            self.first_answer_seconds = time.monotonic() - started_at
+            self._await_ready(started_at)
+        except BaseException:
+            self.stop()
+            raise
+        self.ready_seconds = time.monotonic() - started_at
+        self.ready_processor_seconds = sum(map(_processor_seconds, (self.pid, self.worker_pid())))
 
     def _await_answer(self, started_at: float) -> None:
         while time.monotonic() < started_at + START_SECONDS_MAX:
             try:
                 connection = Connection(self.port)
                 connection.call("GET", "/locks/x")
-            except OSError:
+            except (OSError, http.client.HTTPException):
                 time.sleep(0.002)
             else:
                 connection.close()
@@ -83,6 +94,11 @@ class Elector:
                 return
             time.sleep(0.01)
         raise RuntimeError(f"the elector did not get ready; see {self._log.name}")
+
+    @property
+    def pid(self) -> int:
+        """The master process, which does not serve."""
+        return self._process.pid
 
     def worker_pid(self) -> int:
         """The process that serves."""
@@ -111,3 +127,9 @@ class Elector:
             self._process.kill()
             self._process.wait()
         self._log.close()
+
+
+def _processor_seconds(pid: int) -> float:
+    """What one process has used of the processors so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -10,6 +10,7 @@ from the environment besides (proxies) is left aside.
 
 from __future__ import annotations
 
+import functools
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -143,18 +144,29 @@ def _authorization(configuration: Configuration) -> str:
 
 
 def _tls(configuration: Configuration) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    files = (configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file)
     try:
-        if not configuration.verify_ssl:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        elif configuration.ssl_ca_cert:
-            context.load_verify_locations(configuration.ssl_ca_cert)
-        else:
-            context.load_default_certs()
-        if configuration.cert_file:
-            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+        contents = tuple(Path(file).read_bytes() if file else b"" for file in files)
+        return _context(files, contents, verifies=configuration.verify_ssl)
     except (OSError, ssl.SSLError) as error:
         raise NoAccess(f"a certificate of the access to the API server can not be used: {error}") from error
+
+
+@functools.lru_cache(maxsize=1)
+def _context(
+    files: tuple[str | None, str | None, str | None], _contents: tuple[bytes, ...], *, verifies: bool
+) -> ssl.SSLContext:
+    """The same one as long as the files are the same: a connection is kept for one context only."""
+    authority, certificate, key = files
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not verifies:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif authority:
+        context.load_verify_locations(authority)
+    else:
+        context.load_default_certs()
+    if certificate:
+        context.load_cert_chain(certificate, key)
     return context

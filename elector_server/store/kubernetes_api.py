@@ -49,11 +49,6 @@ class Api:
         """How many connections stand."""
         return self._pool.open
 
-    @property
-    def requests(self) -> int:
-        """How many requests were sent."""
-        return self._pool.requests
-
     async def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Answer:
         """One request and its answer, of whatever status.
 

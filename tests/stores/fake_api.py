@@ -31,6 +31,7 @@ class FakeApi:
         self.behave = behave
         self.requests: list[Seen] = []
         self.connections = 0
+        self.open_connections = 0
         self._writers: list[asyncio.StreamWriter] = []
         self._server: asyncio.Server | None = None
 
@@ -59,6 +60,7 @@ class FakeApi:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.open_connections += 1
         self._writers.append(writer)
         try:
             while seen := await _read(reader):
@@ -68,6 +70,7 @@ class FakeApi:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
+            self.open_connections -= 1
             writer.close()
 
 

@@ -12,7 +12,7 @@ import pytest
 from elector_server.store import Conflict, Exists, OutcomeUnknown, Store, StoreUnavailable
 from elector_server.store import kubernetes_api as api_module
 from elector_server.store.kubernetes_http import CONCURRENT_CALLS_MAX
-from tests.stores.fake_api import FakeApi, Seen, answer, status, stored
+from tests.stores.fake_api import FakeApi, Seen, answer, status, stored, until_true
 from tests.stores.harness import LOCK
 
 SPEC = {"owner": "pod"}
@@ -108,6 +108,12 @@ class TestOneRequestForOneCall:
         assert "no answer within 0.1 s" in str(error)
 
     @in_loop
+    async def test_an_interim_answer_is_not_the_answer(self) -> None:
+        interim = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+        record = await outcome(interim + interim + answer(201, stored("a", 7)), WRITES[0])
+        assert record.version == 7
+
+    @in_loop
     async def test_a_pause_that_is_asked_for_is_made(self) -> None:
         async def behave(_seen: Seen, writer: asyncio.StreamWriter) -> None:
             busy = answer(429, Retry_After="1")
@@ -168,6 +174,23 @@ class TestTokens:
         assert error.code == "token_refused"
 
 
+class TestAnotherAddress:
+    @in_loop
+    async def test_nothing_more_is_sent_to_the_one_before(self) -> None:
+        async def refuse_the_second(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+            writer.write(answer(200, stored("a", 1)) if len(old.requests) == 1 else answer(401))
+
+        async def behave(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+            writer.write(answer(200, stored("a", 2)))
+
+        async with FakeApi(refuse_the_second) as old, FakeApi(behave) as new:
+            accesses = [old.access(), new.access()]
+            store = old.store(lambda: accesses.pop(0))
+            assert [(await store.get(LOCK, "a")).version for _ in range(2)] == [1, 2]
+            assert (len(old.requests), len(new.requests)) == (2, 1)
+            await store.close()
+
+
 class TestConnections:
     @in_loop
     async def test_they_are_kept_and_bounded(self) -> None:
@@ -184,7 +207,7 @@ class TestConnections:
             assert api.connections <= CONCURRENT_CALLS_MAX
             assert len(api.requests) == 105
             await store.close()
-            assert store.connections == 0
+            await until_true(lambda: api.open_connections == 0)
 
     @in_loop
     async def test_one_that_the_server_closed_is_not_used_again(self) -> None:
@@ -198,6 +221,45 @@ class TestConnections:
             for _ in range(3):
                 await store.get(LOCK, "a")
             assert api.connections == 3
+            await store.close()
+
+    @pytest.mark.parametrize("use", [*WRITES, *READS])
+    @in_loop
+    async def test_one_that_breaks_is_not_replaced_by_another(self, use: Any) -> None:
+        """The request may have been carried out: to send it again is not for a library to decide."""
+
+        async def behave(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+            if len(api.requests) == 1:
+                writer.write(answer(200, stored("a", 7)))
+            else:
+                writer.close()
+
+        async with FakeApi(behave) as api:
+            store = api.store()
+            await store.get(LOCK, "a")
+            with pytest.raises(OutcomeUnknown if use in WRITES else StoreUnavailable) as caught:
+                await use(store)
+            assert caught.value.code == "api_silent"
+            assert (len(api.requests), api.connections) == (2, 1)
+            await store.close()
+
+    @pytest.mark.parametrize("stray", [answer(200, stored("a", 999)), answer(408), b"HTTP/1.1 200 OK\r\n", b"?"])
+    @in_loop
+    async def test_what_nobody_asked_for_is_no_answer(self, stray: bytes) -> None:
+        """Else it would pass for the answer to the next request, and that one's for the one after it."""
+
+        async def behave(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+            writers.append(writer)
+            writer.write(answer(200, stored("a", len(api.requests))))
+
+        writers: list[asyncio.StreamWriter] = []
+        async with FakeApi(behave) as api:
+            store = api.store()
+            await store.get(LOCK, "a")
+            writers[0].write(stray)
+            await asyncio.sleep(0.05)
+            record = await store.replace(LOCK, "a", 1, "s", SPEC)
+            assert record.version == 2
             await store.close()
 
     @in_loop

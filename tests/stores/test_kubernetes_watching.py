@@ -185,7 +185,7 @@ class TestConnections:
                 await watch.__aenter__()
             await until_true(lambda: len(writers) > module.NAMED_STREAMS_MAX)
             await asyncio.sleep(0.05)
-            assert store.connections == module.NAMED_STREAMS_MAX + 1
+            assert api.connections == api.open_connections == module.NAMED_STREAMS_MAX + 1
             writers[""].write(event("ADDED", stored("n48", 6)) + event("ADDED", stored("n49", 7)))
             writers["n3"].write(event("ADDED", stored("n3", 8)))
             assert (await next_change(watches[49])).version == 7
@@ -194,7 +194,7 @@ class TestConnections:
             for watch in watches:
                 await watch.__aexit__(None, None, None)
             await store.close()
-            assert store.connections == 0
+            await until_true(lambda: api.open_connections == 0)
 
     @in_loop
     async def test_waiting_again_for_the_same_name_costs_none(self) -> None:
@@ -220,5 +220,5 @@ class TestConnections:
                 store = api.store()
                 async with store.watch(LOCK, 5, name="a"):
                     await until_true(lambda: bool(api.requests))
-                await until_true(lambda: not store.connections)
+                await until_true(lambda: not api.open_connections)
                 await store.close()
