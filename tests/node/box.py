@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +22,10 @@ from tests.processes.running import ROOT
 
 FOLDER_VARIABLE: Final = "METAPARTICLE_SYNC_NODE"
 """Names the box's folder to those inside; whoever does not find it is outside."""
+
+CGROUP_VARIABLE: Final = "METAPARTICLE_SYNC_NODE_CGROUP"
+IMAGES_VARIABLE: Final = "METAPARTICLE_SYNC_NODE_IMAGES"
+"""Names the archives of images, made outside where there is a network."""
 
 CGROUPS: Final = Path("/sys/fs/cgroup")
 SHARED_SETTINGS: Final = (
@@ -39,12 +42,12 @@ _CGROUP_PREFIX: Final = "metaparticle-sync-node-"
 _CGROUP_SECONDS: Final = 10.0
 
 
-def run(command: Sequence[str]) -> int:
+def run(command: Sequence[str], images: Sequence[Path] = ()) -> int:
     """Run a command as the only thing that keeps the box alive, and return its exit status."""
     _remove_stale_cgroups()
     before = _shared_settings()
     with tempfile.TemporaryDirectory(prefix="metaparticle-sync-node-", ignore_cleanup_errors=True) as folder, _cgroup():
-        status = _run_inside(Path(folder), command)
+        status = _run_inside(Path(folder), command, images)
     changed = {name: value for name, value in _shared_settings().items() if value != before[name]}
     if changed:
         print(f"the box has changed settings of the machine: {changed}", file=sys.stderr)
@@ -56,7 +59,7 @@ def run(command: Sequence[str]) -> int:
 
 def cgroup_name() -> str:
     """The cgroup of the box, below the root of each hierarchy. Inside, the name of the process outside is in it."""
-    return os.environ.get("METAPARTICLE_SYNC_NODE_CGROUP", f"{_CGROUP_PREFIX}{os.getpid()}")
+    return os.environ.get(CGROUP_VARIABLE, f"{_CGROUP_PREFIX}{os.getpid()}")
 
 
 def folder_inside() -> Path | None:
@@ -65,8 +68,17 @@ def folder_inside() -> Path | None:
     return Path(name) if name else None
 
 
-def _run_inside(folder: Path, command: Sequence[str]) -> int:
-    environment = os.environ | {FOLDER_VARIABLE: str(folder), "METAPARTICLE_SYNC_NODE_CGROUP": cgroup_name()}
+def images_inside() -> list[Path]:
+    """The archives of images that were prepared for this box."""
+    return [Path(name) for name in os.environ.get(IMAGES_VARIABLE, "").split(os.pathsep) if name]
+
+
+def _run_inside(folder: Path, command: Sequence[str], images: Sequence[Path]) -> int:
+    environment = os.environ | {
+        FOLDER_VARIABLE: str(folder),
+        CGROUP_VARIABLE: cgroup_name(),
+        IMAGES_VARIABLE: os.pathsep.join(map(str, images)),
+    }
     words = [
         *("setpriv", "--pdeathsig", "KILL"),
         *("unshare", "--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--mount-proc", "--kill-child=KILL"),
@@ -129,7 +141,7 @@ def _remove_cgroup(path: Path) -> None:
     while path.exists() and time.monotonic() < give_up_at:
         for folder, _, _ in os.walk(path, topdown=False):
             with contextlib.suppress(OSError):
-                os.rmdir(folder)
+                Path(folder).rmdir()
         time.sleep(0.01)
 
 
@@ -143,8 +155,3 @@ def _remove_stale_cgroups() -> None:
 def _shared_settings() -> dict[str, str]:
     paths = {name: Path("/proc/sys", name) for name in SHARED_SETTINGS}
     return {name: path.read_text() for name, path in paths.items() if path.exists()}
-
-
-def missing_tools() -> list[str]:
-    """What a box needs and this machine does not have."""
-    return [name for name in ("setpriv", "unshare", "ip", "mount") if shutil.which(name) is None]

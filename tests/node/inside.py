@@ -67,7 +67,8 @@ def _cover_folders(folder: Path) -> None:
 def _make_network() -> None:
     """Loopback, a bridge for the pods, and the address under which pods look for the API server. No way out."""
     _run("ip", "link", "set", "lo", "up")
-    _run("ip", "link", "add", BRIDGE, "type", "bridge")
+    # With an address of its own: else it takes that of a pod, and another one when that pod goes.
+    _run("ip", "link", "add", BRIDGE, "address", "02:00:00:00:00:01", "type", "bridge")
     _run("ip", "address", "add", f"{GATEWAY}/24", "dev", BRIDGE)
     _run("ip", "link", "set", BRIDGE, "up")
     _run("ip", "address", "add", f"{SERVICE}/32", "dev", "lo")

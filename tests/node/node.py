@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,6 +86,16 @@ class Node(ControlPlane):
             ],
         )
         self._wait_until_ready()
+
+    @contextlib.contextmanager
+    def without_kubelet(self) -> Iterator[None]:
+        """Nothing that dies is started again, and nothing is stopped, until the end of this."""
+        kubelet = self._processes[-1]
+        kubelet.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            kubelet.send_signal(signal.SIGCONT)
 
     def runtime(self, *words: str) -> str:
         """What containerd's own command says about the containers."""

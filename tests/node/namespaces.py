@@ -1,0 +1,143 @@
+"""A namespace as a user sets one up: the restricted profile enforced, deploy/ applied, workloads with a sidecar."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from tests.node.node import Node
+from tests.node.pods import Pod
+from tests.processes.running import ROOT, wait_until
+
+DEPLOY: Final = ROOT / "deploy"
+EXAMPLES: Final = ROOT / "examples" / "kubernetes"
+WORKLOADS: Final = Path(__file__).parent / "workloads"
+IMAGE: Final = {"name": "elector", "newName": "localhost/elector", "newTag": "test"}
+
+_numbers = itertools.count(1)
+
+
+class Namespace:
+    """One namespace of its own. `folder` takes the kustomizations that a user would write."""
+
+    def __init__(self, node: Node, folder: Path, lease_seconds: float | None = None) -> None:
+        self.node = node
+        self.name = f"shop-{next(_numbers)}"
+        self.lease_seconds = lease_seconds
+        self._folder = folder
+        self._pods: dict[str, Pod] = {}
+        self.kubectl("create", "namespace", self.name)
+        self.kubectl("label", "namespace", self.name, "pod-security.kubernetes.io/enforce=restricted")
+        self.kubectl("apply", "-k", str(DEPLOY), "-n", self.name)
+
+    def kubectl(self, *words: str) -> str:
+        """What kubectl prints."""
+        return self.node.kubectl(*words)
+
+    def here(self, *words: str) -> str:
+        """What kubectl prints about this namespace."""
+        return self.node.kubectl("-n", self.name, *words)
+
+    def get(self, *words: str) -> Any:
+        """What kubectl knows about some objects."""
+        return json.loads(self.here("get", *words, "-o", "json"))
+
+    def apply_example(self, name: str) -> None:
+        """One file of examples/kubernetes, with nothing changed but where the image is found."""
+        self._apply([EXAMPLES / name], {})
+
+    def apply_with_sidecar(self, name: str, *arguments: str) -> None:
+        """A workload of the tests, to which the component of deploy/ adds the sidecar."""
+        component = os.path.relpath(DEPLOY / "sidecar", self._folder / name)
+        script = {"name": "application", "files": ["application.py"]}
+        changes: dict[str, Any] = {"components": [component], "configMapGenerator": [script]}
+        changes["patches"] = [_arguments(arguments)] if arguments else []
+        if self.lease_seconds is not None:
+            changes["patches"].append(_lease(self.lease_seconds))
+        self._apply([WORKLOADS / name, WORKLOADS / "application.py"], changes)
+
+    def pods(self, selector: str, count: int) -> list[Pod]:
+        """So many pods, as soon as they run."""
+        found: list[dict[str, Any]] = []
+
+        def all_run() -> bool:
+            found[:] = [
+                one for one in self.get("pods", "-l", selector)["items"] if "deletionTimestamp" not in one["metadata"]
+            ]
+            return len(found) == count and all(_is_ready(one) for one in found)
+
+        wait_until(all_run, f"{count} pods {selector} in {self.name}")
+        return [self._known(one) for one in sorted(found, key=lambda one: one["metadata"]["name"])]
+
+    def pod(self, name: str) -> Pod:
+        """One pod, as it is now."""
+        return self._known(self.get("pod", name))
+
+    def locks(self) -> list[dict[str, Any]]:
+        """All lock records but the electors' own."""
+        return [one for one in self.get("locks")["items"] if one["spec"].get("name")]
+
+    def sessions(self) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = self.get("sessions")["items"]
+        return items
+
+    def session_of(self, pod: Pod) -> dict[str, Any] | None:
+        """The session of a pod's elector, if there is a record of it."""
+        return next((one["spec"] for one in self.sessions() if one["spec"]["owner"] == pod.name), None)
+
+    def evidence(self) -> str:
+        """What helps to understand a failure."""
+        pods = self.here("get", "pods", "-o", "wide")
+        events = self.here("get", "events", "--sort-by=.lastTimestamp")
+        records = self.here("get", "locks,sessions")
+        logs = "\n".join(f"--- {pod.name}\n" + "\n".join(pod.said("elector")) for pod in self._pods.values())
+        return f"{pods}\n{events}\n{records}\n{logs}"
+
+    def remove(self) -> None:
+        """Begin to remove it; no test waits for that."""
+        for pod in self._pods.values():
+            pod.close()
+        self.here("delete", "deployments,statefulsets,jobs,cronjobs", "--all", "--wait=false")
+        self.here("delete", "pods", "--all", "--force", "--grace-period=0", "--wait=false")
+        self.kubectl("delete", "namespace", self.name, "--wait=false")
+
+    def _known(self, found: dict[str, Any]) -> Pod:
+        pod = self._pods.setdefault(found["metadata"]["uid"], Pod(found))
+        pod.found = found
+        return pod
+
+    def _apply(self, files: Sequence[Path], changes: dict[str, Any]) -> None:
+        folder = self._folder / files[0].name
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            shutil.copy(file, folder)
+        resources = [file.name for file in files if file.suffix == ".yaml"]
+        kustomization = {"namespace": self.name, "resources": resources, "images": [IMAGE], **changes}
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        self.kubectl("apply", "-k", str(folder))
+
+
+def _is_ready(found: dict[str, Any]) -> bool:
+    conditions = found["status"].get("conditions", ())
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def _lease(seconds: float) -> dict[str, Any]:
+    words = [f"--lease-seconds={seconds:g}"]
+    return _patch("/spec/template/spec/initContainers/0/args/-", words[0])
+
+
+def _arguments(arguments: Sequence[str]) -> dict[str, Any]:
+    return _patch("/spec/template/spec/containers/0/args", list(arguments))
+
+
+def _patch(path: str, value: object) -> dict[str, Any]:
+    patch = [{"op": "add", "path": path, "value": value}]
+    return {"target": {"kind": "Deployment|Job"}, "patch": json.dumps(patch)}

@@ -1,0 +1,123 @@
+"""A pod as a test sees it: what its containers say, and the processes that they are."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+from collections.abc import Iterator
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, Final
+
+from tests.processes.history import now_ns
+from tests.processes.running import KnownProcess, wait_until
+
+APPLICATION: Final = "application"
+ELECTOR: Final = "elector"
+
+_LOGS: Final = Path("/var/log/pods")
+
+
+class Log:
+    """What one container says, over its restarts. A file once opened is read to its end, though the pod is gone."""
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+        self._files: dict[Path, TextIOWrapper] = {}
+        self._lines: dict[Path, list[str]] = {}
+
+    def lines(self) -> list[str]:
+        """All lines so far, without what the runtime puts before each."""
+        for path in sorted(_LOGS.glob(self._pattern), key=lambda path: int(path.stem)):
+            if path not in self._files:
+                self._files[path] = path.open()
+                self._lines[path] = []
+        for path, file in self._files.items():
+            self._lines[path] += [line.split(" ", 3)[3].rstrip("\n") for line in file if line.endswith("\n")]
+        return [line for lines in self._lines.values() for line in lines]
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+
+class Pod:
+    """One pod, by its uid: another one of the same name is another one."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        metadata = found["metadata"]
+        self.name: str = metadata["name"]
+        self.namespace: str = metadata["namespace"]
+        self.uid: str = metadata["uid"]
+        self.found = found
+        self._logs: dict[str, Log] = {}
+
+    def __repr__(self) -> str:
+        return f"{self.name} ({self.said(APPLICATION)[-3:]}, {self.said(ELECTOR)[-3:]})"
+
+    @property
+    def address(self) -> str:
+        address: str = self.found["status"]["podIP"]
+        return address
+
+    def said(self, container: str) -> list[str]:
+        """The lines of one container."""
+        if container not in self._logs:
+            self._logs[container] = Log(f"{self.namespace}_{self.name}_{self.uid}/{container}/*.log")
+        return self._logs[container].lines()
+
+    def events(self, *what: str) -> list[dict[str, Any]]:
+        """What the application of the tests says of itself, of some kinds."""
+        found = [json.loads(line) for line in self.said(APPLICATION) if line.startswith("{")]
+        return [one for one in found if not what or one["what"] in what]
+
+    def wait_for(self, what: str) -> dict[str, Any]:
+        """The first event of a kind."""
+        wait_until(lambda: self.events(what), f"{what!r} of {self.name}")
+        return self.events(what)[0]
+
+    def processes(self, container: str = "") -> list[KnownProcess]:
+        """The processes of one container, or of the whole pod, down to that which keeps its namespaces."""
+        mark = f"pod{self.uid}/{self._container_id(container)}"
+        found = []
+        for pid in _pids_in(mark):
+            with contextlib.suppress(ProcessLookupError):
+                found.append(KnownProcess(pid))
+        return found
+
+    def kill(self, container: str = "") -> int:
+        """SIGKILL to every process of a container or of the pod; the moment just before."""
+        processes = self.processes(container)
+        assert processes, f"no processes of {self.name} {container}"
+        at = now_ns()
+        for process in processes:
+            process.signal(signal.SIGKILL)
+        for process in processes:
+            process.end()
+        return at
+
+    def is_running(self) -> bool:
+        """Whether a process of it is left."""
+        return any(True for _ in _pids_in(f"pod{self.uid}/"))
+
+    def close(self) -> None:
+        for log in self._logs.values():
+            log.close()
+
+    def _container_id(self, container: str) -> str:
+        if not container:
+            return ""
+        status = self.found["status"]
+        states = [*status.get("containerStatuses", ()), *status.get("initContainerStatuses", ())]
+        (found,) = [one for one in states if one["name"] == container]
+        identifier: str = found["containerID"]
+        return identifier.removeprefix("containerd://")
+
+
+def _pids_in(mark: str) -> Iterator[int]:
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                if mark in (folder / "cgroup").read_text():
+                    yield int(folder.name)

@@ -1,0 +1,140 @@
+"""Two pods and one lock: who has it, and when the other gets it. Times are of one clock, the machine's boot clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.node.namespaces import Namespace
+from tests.node.node import Node
+from tests.node.pods import ELECTOR, Pod
+from tests.processes.electors import Leases
+from tests.processes.history import now_ns
+from tests.processes.running import GENEROUS, wait_until
+
+MakeNamespace = Callable[[float | None], Namespace]
+Figures = dict[str, Any]
+
+LEASES = Leases(8.0, 30.0)
+LONG_SECONDS = 120.0
+TENURES = 100
+
+
+def two_holders(namespace: Namespace, *arguments: str) -> tuple[Pod, Pod]:
+    """Two pods: one that holds the lock, and one that waits for it."""
+    namespace.apply_with_sidecar("holders.yaml", *arguments)
+    pods = namespace.pods("app=holders", 2)
+    wait_until(lambda: any(pod.events("holds") for pod in pods), "one holds the lock")
+    wait_until(lambda: namespace.locks()[0]["spec"].get("waiters"), "the other waits")
+    leader, other = sorted(pods, key=lambda pod: not pod.events("holds"))
+    assert not other.events("holds")
+    return leader, other
+
+
+def seconds(begin: int, end: int) -> float:
+    return round((end - begin) / 1e9, 3)
+
+
+def believed_until(pod: Pod) -> int:
+    """The last moment at which its application was told that it holds the lock."""
+    return int(pod.events("holds", "believes")[-1]["at"])
+
+
+def assert_passed_on(leader: Pod, other: Pod) -> dict[str, Any]:
+    """The other has the lock, with a larger token, after the last belief of the one before."""
+    held = other.wait_for("holds")
+    assert held["token"] > leader.events("holds")[0]["token"]
+    assert believed_until(leader) < held["at"]
+    return held
+
+
+def test_two_pods_exclude_each_other(make_namespace: MakeNamespace, figures: Figures) -> None:
+    namespace = make_namespace(None)
+    namespace.apply_with_sidecar("holders.yaml", "cycle", "orders")
+    pods = namespace.pods("app=holders", 2)
+    wait_until(lambda: all(len(pod.events("releases")) > TENURES for pod in pods), "both have had their turns")
+    last = min(pod.events("releases")[-1]["at"] for pod in pods)
+    events = sorted((one for pod in pods for one in pod.events("holds", "releases")), key=lambda one: one["at"])
+    events = [one for one in events if one["at"] <= last]
+    for begin, end in zip(events[::2], events[1::2], strict=True):
+        assert (begin["what"], end["what"]) == ("holds", "releases")
+        assert (begin["pod"], begin["token"]) == (end["pod"], end["token"])
+    tenures = events[::2]
+    assert all(one["token"] < another["token"] for one, another in itertools.pairwise(tenures))
+    changes = sum(one["pod"] != another["pod"] for one, another in itertools.pairwise(tenures))
+    assert changes > TENURES
+    figures.update(tenures=len(tenures), hand_offs_between_pods=changes, overlaps=0)
+
+
+def test_a_deleted_pods_lock_passes_on_at_once(make_namespace: MakeNamespace, figures: Figures) -> None:
+    namespace = make_namespace(LONG_SECONDS)
+    leader, other = two_holders(namespace)
+    at = now_ns()
+    namespace.here("delete", "pod", leader.name, "--wait=false")
+    held = assert_passed_on(leader, other)
+    ended = leader.events("terminated")[0]["at"]
+    figures.update(
+        from_delete=seconds(at, held["at"]),
+        from_the_end_of_the_application=seconds(ended, held["at"]),
+        lease=LONG_SECONDS,
+    )
+    assert seconds(ended, held["at"]) < 1.0 * GENEROUS
+
+
+def test_a_pod_that_vanishes_loses_its_lock_after_its_lease(
+    node: Node, make_namespace: MakeNamespace, figures: Figures
+) -> None:
+    namespace = make_namespace(LEASES.lease_seconds)
+    leader, other = two_holders(namespace)
+    with node.without_kubelet():  # Nobody restarts what is killed, as if the machine had burnt down.
+        at = leader.kill()
+        namespace.here("delete", "pod", leader.name, "--force", "--grace-period=0")
+        held = assert_passed_on(leader, other)
+    promised = LEASES.observation_seconds + LEASES.lease_seconds / 5
+    earliest = LEASES.observation_seconds - LEASES.lease_seconds / 5 * 1.1
+    took = seconds(at, held["at"])
+    figures.update(from_kill=took, promised=promised, lease=LEASES.lease_seconds)
+    assert earliest < took < promised + 1.0 * GENEROUS
+
+
+def test_the_elector_alone_is_killed_and_nobody_notices(make_namespace: MakeNamespace, figures: Figures) -> None:
+    namespace = make_namespace(None)
+    leader, other = two_holders(namespace)
+    epoch = (namespace.session_of(leader) or {})["epoch"]
+    at = leader.kill(ELECTOR)
+    session = wait_until(
+        lambda: found if (found := namespace.session_of(leader)) and found["epoch"] > epoch else None, "adopted"
+    )
+    (hold,) = leader.events("holds")
+    wait_until(lambda: leader.said(ELECTOR)[-1], "")
+    wait_until(lambda: believed_until(leader) > now_ns() - 10**9, "it goes on")
+    restarted = namespace.pod(leader.name).found["status"]["initContainerStatuses"][0]
+    assert restarted["restartCount"] == 1
+    assert leader.events("lost", "holds no more") == other.events("holds", "lost") == []
+    assert namespace.locks()[0]["spec"]["owner"] == leader.name
+    gaps = [b["at"] - a["at"] for a, b in itertools.pairwise(leader.events("believes"))]
+    figures.update(
+        session_epoch=session["epoch"], longest_pause_of_the_application=max(gaps) / 1e9, token=hold["token"]
+    )
+    assert at
+    # Its word still counts after the restart: a release reaches the other at once.
+    namespace.here("delete", "pod", leader.name, "--wait=false")
+    assert_passed_on(leader, other)
+
+
+def test_a_pod_deleted_by_force_keeps_its_lock_until_its_lease_is_over(
+    make_namespace: MakeNamespace, figures: Figures
+) -> None:
+    namespace = make_namespace(LEASES.lease_seconds)
+    leader, other = two_holders(namespace, "insist", "orders")
+    at = now_ns()
+    namespace.here("delete", "pod", leader.name, "--force", "--grace-period=0")
+    gone = now_ns()
+    assert leader.name not in namespace.here("get", "pods", "-o", "name")
+    running = leader.is_running()
+    held = other.wait_for("holds")
+    print(
+        running, seconds(at, gone), seconds(at, held["at"]), seconds(at, believed_until(leader)), leader.events()[-3:]
+    )
+    print(leader.said(ELECTOR))
+    figures.update(from_delete=seconds(at, held["at"]), believed_for=seconds(at, believed_until(leader)))
