@@ -46,6 +46,7 @@ def make_namespace(
 ) -> Iterator[Callable[[float | None], Namespace]]:
     """Makes a namespace whose electors have this lease."""
     made: list[Namespace] = []
+    failed_before = request.session.testsfailed
 
     def make(lease_seconds: float | None = None) -> Namespace:
         made.append(Namespace(node, tmp_path, lease_seconds))
@@ -53,7 +54,7 @@ def make_namespace(
 
     yield make
     for namespace in made:
-        if request.session.testsfailed:
+        if request.session.testsfailed > failed_before:
             print(namespace.evidence())
         namespace.remove()
 

@@ -6,14 +6,14 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from tests.node.node import Node
-from tests.node.pods import Pod
+from tests.node.pods import ELECTOR, Pod
 from tests.processes.running import ROOT, wait_until
 
 DEPLOY: Final = ROOT / "deploy"
@@ -35,7 +35,11 @@ class Namespace:
         self._pods: dict[str, Pod] = {}
         self.kubectl("create", "namespace", self.name)
         self.kubectl("label", "namespace", self.name, "pod-security.kubernetes.io/enforce=restricted")
-        self.kubectl("apply", "-k", str(DEPLOY), "-n", self.name)
+        self.install()
+
+    def install(self) -> None:
+        """What the documentation calls the whole installation."""
+        self.here("apply", "-k", str(DEPLOY))
 
     def kubectl(self, *words: str) -> str:
         """What kubectl prints."""
@@ -53,6 +57,21 @@ class Namespace:
         """One file of examples/kubernetes, with nothing changed but where the image is found."""
         self._apply([EXAMPLES / name], {})
 
+    def apply_example_with_component(self) -> None:
+        """The example with the component, used as a base by a kustomization that says where the image is found."""
+        folder = self._folder / "example"
+        self._apply([], {"resources": [os.path.relpath(EXAMPLES / "kustomize", folder)]}, folder)
+
+    def provide_volume(self) -> None:
+        """What the storage of a cluster would do for a claim."""
+        path = self._folder / "volume"
+        path.mkdir()
+        path.chmod(0o777)  # A storage class would look at fsGroup; a folder does not.
+        spec = {"capacity": {"storage": "64Mi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": str(path)}}
+        spec |= {"claimRef": {"namespace": self.name, "name": "migration"}}
+        volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": self.name}, "spec": spec}
+        self.node.kubectl("apply", "-f", "-", stdin=json.dumps(volume))
+
     def apply_with_sidecar(self, name: str, *arguments: str) -> None:
         """A workload of the tests, to which the component of deploy/ adds the sidecar."""
         component = os.path.relpath(DEPLOY / "sidecar", self._folder / name)
@@ -63,17 +82,14 @@ class Namespace:
             changes["patches"].append(_lease(self.lease_seconds))
         self._apply([WORKLOADS / name, WORKLOADS / "application.py"], changes)
 
-    def pods(self, selector: str, count: int) -> list[Pod]:
-        """So many pods, as soon as they run."""
-        found: list[dict[str, Any]] = []
+    def pods(self, selector: str, count: int, is_right: Callable[[dict[str, Any]], bool] | None = None) -> list[Pod]:
+        """So many pods, as soon as all are ready, or otherwise right."""
 
-        def all_run() -> bool:
-            found[:] = [
-                one for one in self.get("pods", "-l", selector)["items"] if "deletionTimestamp" not in one["metadata"]
-            ]
-            return len(found) == count and all(_is_ready(one) for one in found)
+        def all_right() -> list[dict[str, Any]]:
+            found = [one for one in self.get("pods", "-l", selector)["items"] if _is_wanted(one)]
+            return found if len(found) == count and all(map(is_right or _is_ready, found)) else []
 
-        wait_until(all_run, f"{count} pods {selector} in {self.name}")
+        found = wait_until(all_right, f"{count} pods {selector} in {self.name}")
         return [self._known(one) for one in sorted(found, key=lambda one: one["metadata"]["name"])]
 
     def pod(self, name: str) -> Pod:
@@ -88,16 +104,17 @@ class Namespace:
         items: list[dict[str, Any]] = self.get("sessions")["items"]
         return items
 
-    def session_of(self, pod: Pod) -> dict[str, Any] | None:
-        """The session of a pod's elector, if there is a record of it."""
-        return next((one["spec"] for one in self.sessions() if one["spec"]["owner"] == pod.name), None)
+    def session_of(self, pod: Pod) -> dict[str, Any]:
+        """The session of a pod's elector."""
+        (found,) = [one["spec"] for one in self.sessions() if one["spec"]["owner"] == pod.name]
+        return dict(found)
 
     def evidence(self) -> str:
         """What helps to understand a failure."""
         pods = self.here("get", "pods", "-o", "wide")
         events = self.here("get", "events", "--sort-by=.lastTimestamp")
         records = self.here("get", "locks,sessions")
-        logs = "\n".join(f"--- {pod.name}\n" + "\n".join(pod.said("elector")) for pod in self._pods.values())
+        logs = "\n".join(f"--- {pod.name}\n" + "\n".join(pod.said(ELECTOR)) for pod in self._pods.values())
         return f"{pods}\n{events}\n{records}\n{logs}"
 
     def remove(self) -> None:
@@ -111,10 +128,11 @@ class Namespace:
     def _known(self, found: dict[str, Any]) -> Pod:
         pod = self._pods.setdefault(found["metadata"]["uid"], Pod(found))
         pod.found = found
+        pod.said(ELECTOR)  # From now on it can be read, though the pod may go.
         return pod
 
-    def _apply(self, files: Sequence[Path], changes: dict[str, Any]) -> None:
-        folder = self._folder / files[0].name
+    def _apply(self, files: Sequence[Path], changes: dict[str, Any], folder: Path | None = None) -> None:
+        folder = folder or self._folder / files[0].name
         folder.mkdir(parents=True, exist_ok=True)
         for file in files:
             shutil.copy(file, folder)
@@ -122,6 +140,10 @@ class Namespace:
         kustomization = {"namespace": self.name, "resources": resources, "images": [IMAGE], **changes}
         (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
         self.kubectl("apply", "-k", str(folder))
+
+
+def _is_wanted(found: dict[str, Any]) -> bool:
+    return "deletionTimestamp" not in found["metadata"]
 
 
 def _is_ready(found: dict[str, Any]) -> bool:

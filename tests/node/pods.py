@@ -6,9 +6,10 @@ import contextlib
 import json
 import signal
 from collections.abc import Iterator
+from datetime import datetime
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tests.processes.history import now_ns
 from tests.processes.running import KnownProcess, wait_until
@@ -19,22 +20,35 @@ ELECTOR: Final = "elector"
 _LOGS: Final = Path("/var/log/pods")
 
 
+class Line(NamedTuple):
+    """One line, and when the container runtime read it, in seconds of the wall clock."""
+
+    at: float
+    text: str
+
+    @classmethod
+    def parse(cls, line: str) -> Line:
+        """From what the runtime writes: the time, the stream, whether the line is whole, the line."""
+        at, _, _, text = line.rstrip("\n").split(" ", 3)
+        return cls(datetime.fromisoformat(at).timestamp(), text)
+
+
 class Log:
     """What one container says, over its restarts. A file once opened is read to its end, though the pod is gone."""
 
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
         self._files: dict[Path, TextIOWrapper] = {}
-        self._lines: dict[Path, list[str]] = {}
+        self._lines: dict[Path, list[Line]] = {}
 
-    def lines(self) -> list[str]:
-        """All lines so far, without what the runtime puts before each."""
+    def lines(self) -> list[Line]:
+        """All lines so far."""
         for path in sorted(_LOGS.glob(self._pattern), key=lambda path: int(path.stem)):
             if path not in self._files:
                 self._files[path] = path.open()
                 self._lines[path] = []
         for path, file in self._files.items():
-            self._lines[path] += [line.split(" ", 3)[3].rstrip("\n") for line in file if line.endswith("\n")]
+            self._lines[path] += [Line.parse(line) for line in file]
         return [line for lines in self._lines.values() for line in lines]
 
     def close(self) -> None:
@@ -62,14 +76,18 @@ class Pod:
         return address
 
     def said(self, container: str) -> list[str]:
-        """The lines of one container."""
+        """What one container said, line by line."""
+        return [line.text for line in self.lines(container)]
+
+    def lines(self, container: str) -> list[Line]:
+        """The same, with times."""
         if container not in self._logs:
             self._logs[container] = Log(f"{self.namespace}_{self.name}_{self.uid}/{container}/*.log")
         return self._logs[container].lines()
 
     def events(self, *what: str) -> list[dict[str, Any]]:
         """What the application of the tests says of itself, of some kinds."""
-        found = [json.loads(line) for line in self.said(APPLICATION) if line.startswith("{")]
+        found = [json.loads(line) for line in self.said(APPLICATION)]
         return [one for one in found if not what or one["what"] in what]
 
     def wait_for(self, what: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -100,26 +101,28 @@ def test_a_pod_that_vanishes_loses_its_lock_after_its_lease(
 def test_the_elector_alone_is_killed_and_nobody_notices(make_namespace: MakeNamespace, figures: Figures) -> None:
     namespace = make_namespace(None)
     leader, other = two_holders(namespace)
-    epoch = (namespace.session_of(leader) or {})["epoch"]
+    before = namespace.session_of(leader)
     at = leader.kill(ELECTOR)
-    session = wait_until(
-        lambda: found if (found := namespace.session_of(leader)) and found["epoch"] > epoch else None, "adopted"
-    )
-    (hold,) = leader.events("holds")
-    wait_until(lambda: leader.said(ELECTOR)[-1], "")
-    wait_until(lambda: believed_until(leader) > now_ns() - 10**9, "it goes on")
+    after = wait_until(lambda: adopted(namespace, leader, before["epoch"]), "the next process goes on with the session")
+    back = now_ns()
+    wait_until(lambda: believed_until(leader) > back + 10**9, "the application goes on")
     restarted = namespace.pod(leader.name).found["status"]["initContainerStatuses"][0]
     assert restarted["restartCount"] == 1
     assert leader.events("lost", "holds no more") == other.events("holds", "lost") == []
-    assert namespace.locks()[0]["spec"]["owner"] == leader.name
-    gaps = [b["at"] - a["at"] for a, b in itertools.pairwise(leader.events("believes"))]
-    figures.update(
-        session_epoch=session["epoch"], longest_pause_of_the_application=max(gaps) / 1e9, token=hold["token"]
-    )
-    assert at
-    # Its word still counts after the restart: a release reaches the other at once.
+    lock = namespace.locks()[0]["spec"]
+    assert (lock["owner"], lock["session"]) == (leader.name, after["name"])
+    assert {one["token"] for one in leader.events("holds", "believes")} == {leader.events("holds")[0]["token"]}
+    beliefs = [one["at"] for one in leader.events("believes")]
+    pause = max(after - before for before, after in itertools.pairwise(beliefs))
+    figures.update(elector_back=seconds(at, back), longest_time_without_a_belief=pause / 1e9, restarts=1, lost=0)
+    # The next process can do with the hold what the one before could: the end of the application frees the lock.
     namespace.here("delete", "pod", leader.name, "--wait=false")
     assert_passed_on(leader, other)
+
+
+def adopted(namespace: Namespace, pod: Pod, epoch: int) -> dict[str, Any] | None:
+    session = namespace.session_of(pod)
+    return session if session["epoch"] > epoch else None
 
 
 def test_a_pod_deleted_by_force_keeps_its_lock_until_its_lease_is_over(
@@ -129,12 +132,30 @@ def test_a_pod_deleted_by_force_keeps_its_lock_until_its_lease_is_over(
     leader, other = two_holders(namespace, "insist", "orders")
     at = now_ns()
     namespace.here("delete", "pod", leader.name, "--force", "--grace-period=0")
-    gone = now_ns()
     assert leader.name not in namespace.here("get", "pods", "-o", "name")
-    running = leader.is_running()
-    held = other.wait_for("holds")
-    print(
-        running, seconds(at, gone), seconds(at, held["at"]), seconds(at, believed_until(leader)), leader.events()[-3:]
+    held = assert_passed_on(leader, other)
+    wait_until(lambda: not leader.is_running(), "the kubelet has ended it")
+    took = seconds(at, held["at"])
+    figures.update(
+        from_delete=took, application_ran_on_for=seconds(at, believed_until(leader)), lease=LEASES.lease_seconds
     )
-    print(leader.said(ELECTOR))
-    figures.update(from_delete=seconds(at, held["at"]), believed_for=seconds(at, believed_until(leader)))
+    assert took > LEASES.observation_seconds - LEASES.lease_seconds / 5 * 1.1
+
+
+def test_a_pod_deleted_by_force_that_nobody_can_stop_is_told_before_another_leads(
+    node: Node, make_namespace: MakeNamespace, figures: Figures
+) -> None:
+    """As on a node that cannot be reached: the pod is no more, its token is no longer valid, its processes run on."""
+    namespace = make_namespace(LEASES.lease_seconds)
+    leader, other = two_holders(namespace)
+    with node.without_kubelet():
+        at = now_ns()
+        namespace.here("delete", "pod", leader.name, "--force", "--grace-period=0")
+        assert leader.is_running()
+        held = assert_passed_on(leader, other)
+        lost = leader.wait_for("lost")
+        assert leader.is_running()
+        assert lost["at"] < held["at"]
+    wait_until(lambda: not leader.is_running(), "the kubelet has ended it")
+    figures.update(told=seconds(at, lost["at"]), other_leads=seconds(at, held["at"]), reason=lost["reason"])
+    figures["elector_said"] = leader.said(ELECTOR)[-3:]
