@@ -53,9 +53,9 @@ class Namespace:
         """What kubectl knows about some objects."""
         return json.loads(self.here("get", *words, "-o", "json"))
 
-    def apply_example(self, name: str) -> None:
-        """One file of examples/kubernetes, with nothing changed but where the image is found."""
-        self._apply([EXAMPLES / name], {})
+    def apply_example(self, name: str, *patches: dict[str, Any]) -> None:
+        """One file of examples/kubernetes, with nothing changed but where the image is found, and what is said here."""
+        self._apply([EXAMPLES / name], {"patches": list(patches)})
 
     def apply_example_with_component(self) -> None:
         """The example with the component, used as a base by a kustomization that says where the image is found."""
@@ -109,12 +109,17 @@ class Namespace:
         (found,) = [one["spec"] for one in self.sessions() if one["spec"]["owner"] == pod.name]
         return dict(found)
 
+    def logs(self, pod: str, *words: str) -> str:
+        """What a user sees of a pod's containers."""
+        return self.here("logs", pod, "--all-containers", "--prefix", "--ignore-errors", "--tail=30", *words)
+
     def evidence(self) -> str:
         """What helps to understand a failure."""
         pods = self.here("get", "pods", "-o", "wide")
+        names = [one["metadata"]["name"] for one in self.get("pods")["items"]]
         events = self.here("get", "events", "--sort-by=.lastTimestamp")
         records = self.here("get", "locks,sessions")
-        logs = "\n".join(f"--- {pod.name}\n" + "\n".join(pod.said(ELECTOR)) for pod in self._pods.values())
+        logs = "\n".join(self.logs(name) for name in names)
         return f"{pods}\n{events}\n{records}\n{logs}"
 
     def remove(self) -> None:

@@ -64,13 +64,14 @@ def test_a_migration_runs_once_and_its_job_completes(make_namespace: MakeNamespa
 
 def test_a_cron_job_does_not_overlap_itself(make_namespace: MakeNamespace, figures: Figures) -> None:
     namespace = make_namespace()
-    namespace.apply_example("cronjob.yaml")
     # Only the runs of this test: at the full minute another one would begin.
-    namespace.here("patch", "cronjob", "report", "--patch", '{"spec": {"suspend": true}}')
+    only_by_hand = '[{"op": "add", "path": "/spec/suspend", "value": true}]'
+    namespace.apply_example("cronjob.yaml", {"target": {"kind": "CronJob"}, "patch": only_by_hand})
+    assert namespace.get("cronjob", "report")["spec"]["concurrencyPolicy"] == "Allow"
     for name in ("first", "second"):
         namespace.here("create", "job", name, "--from=cronjob/report")
     pods = namespace.pods("app=report", 2, has_started)
-    (busy,) = wait_until(lambda: lines_with(pods, "report", "making the report"), "one is at work")
+    (busy,) = wait_until(lambda: lines_with(pods, "report", "making the report, with"), "one is at work")
     wait_until(lambda: lines_with(pods, "report", "another run is at work"), "the other finds nothing to do")
     done = wait_until(lambda: [name for name in ("first", "second") if has_completed(namespace, name)], "its job ends")
     assert len(done) == 1

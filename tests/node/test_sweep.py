@@ -1,0 +1,58 @@
+"""What is left of pods that vanished: in the end, nothing. It takes minutes, so it goes on beside the other tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.node.namespaces import Namespace
+from tests.node.node import Node
+from tests.node.test_takeover import seconds, two_holders
+from tests.processes.electors import Leases
+from tests.processes.history import now_ns
+from tests.processes.running import wait_until
+
+LEASES = Leases(4.0, 30.0)
+"""The shortest that there may be: who sweeps, and when, is counted in leases."""
+
+TRY_SECONDS = 30 * LEASES.lease_seconds
+ROUND_SECONDS = 5 * LEASES.lease_seconds
+"""Of elector_server/sweep.py: until somebody sweeps, and from one sweep to the next."""
+
+
+class Abandoned:
+    """A namespace in which a pod was deleted by force and its processes killed, so that its session was left alive."""
+
+    def __init__(self, namespace: Namespace, session: str, since: int) -> None:
+        self.namespace = namespace
+        self.session = session
+        self.since = since
+
+    def is_left(self) -> bool:
+        return any(one["metadata"]["name"] == self.session for one in self.namespace.sessions())
+
+
+@pytest.fixture(scope="session")
+def abandoned(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Abandoned]:
+    namespace = Namespace(node, tmp_path_factory.mktemp("abandoned"), LEASES.lease_seconds)
+    dead, _ = two_holders(namespace)
+    session = namespace.session_of(dead)["name"]
+    with node.without_kubelet():
+        dead.kill()
+        since = now_ns()
+        namespace.here("delete", "pod", dead.name, "--force", "--grace-period=0")
+    yield Abandoned(namespace, session, since)
+    namespace.remove()
+
+
+def test_a_dead_pods_session_stays_for_the_time_being(abandoned: Abandoned) -> None:
+    assert abandoned.is_left()
+
+
+def test_the_session_record_is_swept(abandoned: Abandoned, figures: dict[str, Any]) -> None:
+    longest = TRY_SECONDS + 3 * ROUND_SECONDS + LEASES.observation_seconds
+    passed = seconds(abandoned.since, now_ns())
+    wait_until(lambda: not abandoned.is_left(), "the record is gone", max(longest - passed, 0) + 60)
+    figures.update(swept_within=seconds(abandoned.since, now_ns()), promised=longest, lease=LEASES.lease_seconds)
