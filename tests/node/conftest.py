@@ -62,13 +62,17 @@ def make_namespace(
     for namespace in made:
         if request.session.testsfailed > failed_before:
             print(namespace.evidence())
-        namespace.remove()
+        try:
+            namespace.assert_logs_read_well()
+        finally:
+            namespace.remove()
 
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> dict[str, Any]:
     """What a test measures; shown at the end of the run, and kept in build/."""
-    return _figures.setdefault(request.node.name.removeprefix("test_"), {})
+    measured: dict[str, Any] = _figures.setdefault(request.node.name.removeprefix("test_"), {})
+    return measured
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -5,21 +5,35 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import yaml
 
 from tests.node.node import Node
-from tests.node.pods import ELECTOR, Pod
-from tests.processes.running import ROOT, wait_until
+from tests.node.pods import ELECTOR, Pod, wait_until
+from tests.processes.running import ROOT
 
 DEPLOY: Final = ROOT / "deploy"
 EXAMPLES: Final = ROOT / "examples" / "kubernetes"
 WORKLOADS: Final = Path(__file__).parent / "workloads"
 IMAGE: Final = {"name": "elector", "newName": "localhost/elector", "newTag": "test"}
+
+_GROUPS: Final = {
+    "pods": "api/v1",
+    "jobs": "apis/batch/v1",
+    "cronjobs": "apis/batch/v1",
+    "locks": "apis/metaparticle.io/v1",
+    "sessions": "apis/metaparticle.io/v1",
+}
+
+_LOG_LINE: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR) \S.*")
+_SECRET: Final = re.compile(r"eyJ[\w-]{20}|(?<![\w-])[0-9a-f]{32}(?![\w-])")
+"""A token of the cluster, or a whole holder id, which is the right to release."""
 
 _numbers = itertools.count(1)
 
@@ -49,9 +63,16 @@ class Namespace:
         """What kubectl prints about this namespace."""
         return self.node.kubectl("-n", self.name, *words)
 
-    def get(self, *words: str) -> Any:
-        """What kubectl knows about some objects."""
-        return json.loads(self.here("get", *words, "-o", "json"))
+    def all_of(self, plural: str, selector: str = "") -> list[dict[str, Any]]:
+        """All objects of one kind, or those with a label. Asks the API server itself, because kubectl is slow."""
+        query = urlencode({"labelSelector": selector})
+        found: list[dict[str, Any]] = self.node.request("GET", f"{self._path(plural)}?{query}")["items"]
+        return found
+
+    def get(self, plural: str, name: str) -> dict[str, Any]:
+        """One object."""
+        found: dict[str, Any] = self.node.request("GET", f"{self._path(plural)}/{name}")
+        return found
 
     def apply_example(self, name: str, *patches: dict[str, Any]) -> None:
         """One file of examples/kubernetes, with nothing changed but where the image is found, and what is said here."""
@@ -86,7 +107,7 @@ class Namespace:
         """So many pods, as soon as all are ready, or otherwise right."""
 
         def all_right() -> list[dict[str, Any]]:
-            found = [one for one in self.get("pods", "-l", selector)["items"] if _is_wanted(one)]
+            found = [one for one in self.all_of("pods", selector) if _is_wanted(one)]
             return found if len(found) == count and all(map(is_right or _is_ready, found)) else []
 
         found = wait_until(all_right, f"{count} pods {selector} in {self.name}")
@@ -94,15 +115,15 @@ class Namespace:
 
     def pod(self, name: str) -> Pod:
         """One pod, as it is now."""
-        return self._known(self.get("pod", name))
+        return self._known(self.get("pods", name))
 
     def locks(self) -> list[dict[str, Any]]:
         """All lock records but the electors' own."""
-        return [one for one in self.get("locks")["items"] if one["spec"].get("name")]
+        return [one for one in self.all_of("locks") if one["spec"].get("name")]
 
     def sessions(self) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = self.get("sessions")["items"]
-        return items
+        """All session records."""
+        return self.all_of("sessions")
 
     def session_of(self, pod: Pod) -> dict[str, Any]:
         """The session of a pod's elector."""
@@ -116,11 +137,17 @@ class Namespace:
     def evidence(self) -> str:
         """What helps to understand a failure."""
         pods = self.here("get", "pods", "-o", "wide")
-        names = [one["metadata"]["name"] for one in self.get("pods")["items"]]
+        names = [one["metadata"]["name"] for one in self.all_of("pods")]
         events = self.here("get", "events", "--sort-by=.lastTimestamp")
         records = self.here("get", "locks,sessions")
         logs = "\n".join(self.logs(name) for name in names)
         return f"{pods}\n{events}\n{records}\n{logs}"
+
+    def assert_logs_read_well(self) -> None:
+        """In no log of an elector here is anything but lines with a time and a level, without a token."""
+        lines = [line for pod in self._pods.values() for line in pod.said(ELECTOR)]
+        bad = [line for line in lines if not _LOG_LINE.fullmatch(line) or _SECRET.search(line)]
+        assert not bad, "\n".join(bad)
 
     def remove(self) -> None:
         """Begin to remove it; no test waits for that."""
@@ -129,6 +156,9 @@ class Namespace:
         self.here("delete", "deployments,statefulsets,jobs,cronjobs", "--all", "--wait=false")
         self.here("delete", "pods", "--all", "--force", "--grace-period=0", "--wait=false")
         self.kubectl("delete", "namespace", self.name, "--wait=false")
+
+    def _path(self, plural: str) -> str:
+        return f"/{_GROUPS[plural]}/namespaces/{self.name}/{plural}"
 
     def _known(self, found: dict[str, Any]) -> Pod:
         pod = self._pods.setdefault(found["metadata"]["uid"], Pod(found))
@@ -157,14 +187,16 @@ def _is_ready(found: dict[str, Any]) -> bool:
 
 
 def _lease(seconds: float) -> dict[str, Any]:
-    words = [f"--lease-seconds={seconds:g}"]
-    return _patch("/spec/template/spec/initContainers/0/args/-", words[0])
+    return _patch(
+        ("/spec/template/spec/initContainers/0/args/-", f"--lease-seconds={seconds:g}"),
+        ("/spec/template/spec/initContainers/0/args/-", f"--client-ttl-seconds={seconds:g}"),
+    )
 
 
 def _arguments(arguments: Sequence[str]) -> dict[str, Any]:
-    return _patch("/spec/template/spec/containers/0/args", list(arguments))
+    return _patch(("/spec/template/spec/containers/0/args", list(arguments)))
 
 
-def _patch(path: str, value: object) -> dict[str, Any]:
-    patch = [{"op": "add", "path": path, "value": value}]
-    return {"target": {"kind": "Deployment|Job"}, "patch": json.dumps(patch)}
+def _patch(*additions: tuple[str, object]) -> dict[str, Any]:
+    patch = [{"op": "add", "path": path, "value": value} for path, value in additions]
+    return {"target": {"kind": "Deployment"}, "patch": json.dumps(patch)}

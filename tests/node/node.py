@@ -188,7 +188,7 @@ class Node(ControlPlane):
 
 def _network() -> dict[str, Any]:
     pods = {"subnet": "10.244.0.0/24", "rangeStart": "10.244.0.10", "rangeEnd": "10.244.0.250"}
-    addresses = {"type": "host-local", "dataDir": "/run/pod-addresses", "ranges": [[pods]]}
+    addresses: dict[str, Any] = {"type": "host-local", "dataDir": "/run/pod-addresses", "ranges": [[pods]]}
     addresses["routes"] = [{"dst": "0.0.0.0/0"}]
     bridge = {"type": "bridge", "bridge": BRIDGE, "isGateway": True, "hairpinMode": True, "ipam": addresses}
     return {"cniVersion": "1.0.0", "name": "pods", "plugins": [bridge]}

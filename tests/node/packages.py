@@ -25,27 +25,39 @@ PACKAGES: Final = {
 _INSTALL_SECONDS: Final = 600
 
 
+class NotHere(Exception):
+    """No node can run on this machine; says why, and what would be needed."""
+
+
 def missing() -> list[str]:
     """The packages of the programs that are not here."""
     return sorted({package for program, package in PACKAGES.items() if not _is_here(program)})
 
 
-def why_not() -> str:
-    """Why they can not be had, or nothing."""
-    if missing() and shutil.which("apt-get") is None:
-        return f"a node needs {', '.join(missing())}, and there is no apt-get to install them"
-    return ""
-
-
 def install() -> None:
-    """Install what is missing, without starting anything of it."""
+    """Install what is missing.
+
+    Raises:
+        NotHere: they can not be had.
+    """
     packages = missing()
     if not packages:
         return
+    if shutil.which("apt-get") is None:
+        raise NotHere(f"a node needs {', '.join(packages)}, and there is no apt-get to install them")
     print(f"installing {', '.join(packages)} ...", file=sys.stderr)
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    for words in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *packages]):
-        subprocess.run(["apt-get", *words], env=environment, check=True, timeout=_INSTALL_SECONDS)
+    for words in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
+        _apt_get(*words)
+
+
+def _apt_get(*words: str) -> None:
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    command = ["apt-get", "--quiet", *words]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=_INSTALL_SECONDS, check=False
+    )
+    if done.returncode:
+        raise NotHere(f"apt-get {words[0]} failed: {done.stdout[-1000:]}{done.stderr[-1000:]}")
 
 
 def _is_here(program: str) -> bool:

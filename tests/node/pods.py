@@ -5,19 +5,33 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from tests.processes.history import now_ns
-from tests.processes.running import KnownProcess, wait_until
+from tests.processes.running import KnownProcess
 
 APPLICATION: Final = "application"
 ELECTOR: Final = "elector"
 
 _LOGS: Final = Path("/var/log/pods")
+_PATIENCE_SECONDS: Final = 120.0
+_LOOK_SECONDS: Final = 0.03
+
+Found = TypeVar("Found")
+
+
+def wait_until(condition: Callable[[], Found], what: str, seconds: float = _PATIENCE_SECONDS) -> Found:
+    """The first true value of `condition`. It looks seldom enough to leave the processors to the pods."""
+    give_up_at = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < give_up_at, f"not within {seconds:g} s: {what} (last seen: {found!r})"
+        time.sleep(_LOOK_SECONDS)
+    return found
 
 
 class Line(NamedTuple):
@@ -66,6 +80,7 @@ class Pod:
         self.uid: str = metadata["uid"]
         self.found = found
         self._logs: dict[str, Log] = {}
+        self._events: list[dict[str, Any]] = []
 
     def __repr__(self) -> str:
         return f"{self.name} ({self.said(APPLICATION)[-3:]}, {self.said(ELECTOR)[-3:]})"
@@ -87,8 +102,9 @@ class Pod:
 
     def events(self, *what: str) -> list[dict[str, Any]]:
         """What the application of the tests says of itself, of some kinds."""
-        found = [json.loads(line) for line in self.said(APPLICATION)]
-        return [one for one in found if not what or one["what"] in what]
+        new = self.said(APPLICATION)[len(self._events) :]
+        self._events += [json.loads(line) for line in new]
+        return [one for one in self._events if not what or one["what"] in what]
 
     def wait_for(self, what: str) -> dict[str, Any]:
         """The first event of a kind."""

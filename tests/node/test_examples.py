@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.node.namespaces import Namespace
-from tests.node.pods import Line, Pod
-from tests.processes.running import GENEROUS, wait_until
+from tests.node.pods import Line, Pod, wait_until
+from tests.processes.running import GENEROUS
 
 MakeNamespace = Callable[..., Namespace]
 Figures = dict[str, Any]
@@ -57,7 +57,7 @@ def test_a_migration_runs_once_and_its_job_completes(make_namespace: MakeNamespa
         "version 0, now it is 2",
         *["version 2, now it is 2"] * 2,
     ]
-    job = namespace.get("job", "migration")["status"]
+    job = namespace.get("jobs", "migration")["status"]
     figures.update(pods=job["succeeded"], failed=job.get("failed", 0), migrated=1)
     assert (job["succeeded"], job.get("failed", 0)) == (3, 0)
 
@@ -67,7 +67,7 @@ def test_a_cron_job_does_not_overlap_itself(make_namespace: MakeNamespace, figur
     # Only the runs of this test: at the full minute another one would begin.
     only_by_hand = '[{"op": "add", "path": "/spec/suspend", "value": true}]'
     namespace.apply_example("cronjob.yaml", {"target": {"kind": "CronJob"}, "patch": only_by_hand})
-    assert namespace.get("cronjob", "report")["spec"]["concurrencyPolicy"] == "Allow"
+    assert namespace.get("cronjobs", "report")["spec"]["concurrencyPolicy"] == "Allow"
     for name in ("first", "second"):
         namespace.here("create", "job", name, "--from=cronjob/report")
     pods = namespace.pods("app=report", 2, has_started)
@@ -113,4 +113,4 @@ def has_started(found: dict[str, Any]) -> bool:
 
 
 def has_completed(namespace: Namespace, job: str) -> bool:
-    return bool(namespace.get("job", job)["status"].get("succeeded"))
+    return bool(namespace.get("jobs", job)["status"].get("succeeded"))
