@@ -54,4 +54,4 @@ def test_a_dead_pods_session_stays_for_the_time_being(abandoned: Abandoned) -> N
 
 def test_the_session_record_is_swept(abandoned: Abandoned, figures: dict[str, Any]) -> None:
     wait_until(lambda: not abandoned.is_left(), "the record is gone", TRY_SECONDS + 4 * ROUND_SECONDS)
-    figures.update(swept_within=seconds(abandoned.since, now_ns()), lease=LEASES.lease_seconds)
+    figures.update(gone_when_looked_at_after=seconds(abandoned.since, now_ns()), lease=LEASES.lease_seconds)
