@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := elector,test
 
-.PHONY: help demo test lint unit test-cluster bench mutants clean image image-test image-requirements
+.PHONY: help demo test lint unit test-cluster bench mutants clean image image-test image-requirements e2e
 
 help:
 	@echo 'make demo     see distributed locks work, and survive a crash, in under a minute'
 	@echo 'make test     install what the tests need, and run all of them'
 	@echo 'make test-cluster  only those on a real Kubernetes API server; builds one with Go, once'
+	@echo 'make e2e      pods, sidecars and examples on a real node, in a box of its own; needs root'
 	@echo 'make bench    measure, and print a table'
 	@echo 'make mutants  break the rules one by one, and see each caught'
 	@echo 'make image    build the container image of the elector with docker, or BUILDER=podman'
@@ -38,7 +39,7 @@ lint: $(VENV)/installed
 
 # Those on a real API server are among them: where Go is, the first run builds one, for some four minutes.
 unit: $(VENV)/installed
-	$(BIN)/python -m pytest --ignore=tests/image
+	$(BIN)/python -m pytest --ignore=tests/image --ignore=tests/node
 
 test-cluster: $(VENV)/installed
 	$(BIN)/python -m pytest tests/cluster
@@ -65,3 +66,7 @@ image-test: $(VENV)/installed
 # The pinned packages of the image, each at the newest version that pyproject.toml allows.
 image-requirements:
 	PYTHON=$(PYTHON) deploy/image/pin-requirements.sh
+
+# Whatever of it needs a network or takes minutes is done before the first test: packages, programs, the image.
+e2e: $(VENV)/installed
+	$(BIN)/python -m tests.node

@@ -6,6 +6,7 @@ One task per session, however many local waiters and names depend on it. Only a 
 
 from __future__ import annotations
 
+import logging
 import random
 from collections import OrderedDict
 from collections.abc import Callable
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 ENDED_REMEMBERED: Final = 10_000
 
 Wake = Callable[[], None]
+
+log = logging.getLogger("elector")
 
 
 class ForeignSessions:
@@ -131,6 +134,11 @@ class ForeignSessions:
             self._clock,
             session.lease_seconds / 5,
             lambda: self._store.replace(KIND, record.name, record.version, record.session, spec),
+        )
+        log.info(
+            "%s has not renewed its session for %g s or longer: it is ended, and what it held may be taken",
+            session.owner or "somebody",
+            rules.observation_seconds(session.lease_seconds),
         )
         self.note_ended(observer.id)
 

@@ -114,3 +114,4 @@ def test_a_dead_pods_locks_go_to_the_next_after_its_lease(namespace: Namespace) 
         granted = waiting.answer()
         assert granted.status == 200
         assert int(granted.body["token"]) > int(held.body["token"])
+        assert f"{dying.pod} has not renewed its session" in other.output.read_text()
