@@ -70,9 +70,10 @@ def to_record(kind: str, stored: Mapping[str, Any], name: str | None = None) -> 
     spec = _with_keys(stored.get("spec") or {}, _snake_case)
     for written_for_people in ("name", "waiters", "about"):
         spec.pop(written_for_people, None)
-    if kind == "lock" and "expiry" in spec:
+    metadata = stored["metadata"]
+    if kind == "lock" and ("expiry" in spec or _is_made_by_hand(spec, metadata)):
         spec = _read_as_ours(spec, version)
-    return Record(kind, name, version, session_of(stored.get("metadata", {})), spec)
+    return Record(kind, name, version, session_of(metadata), spec)
 
 
 def name_of(stored: Mapping[str, Any]) -> str | None:
@@ -105,10 +106,15 @@ def _who(spec: Spec) -> str:
     return f"{process} at {owner}" if process else str(owner)
 
 
-def _read_as_ours(spec: dict[str, Any], version: int) -> dict[str, Any]:
-    """A record that the original project wrote last: each of its renewals counts as a session that nobody renews.
+def _is_made_by_hand(spec: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
+    """Whether neither an elector nor the original project wrote a lock: no session is named, in no form."""
+    return "holder" not in spec and SESSION_LABEL not in (metadata.get("labels") or {})
 
-    Whoever waits finds no such session, and takes over when no other renewal came for as long as a lease. `expiry` says
+
+def _read_as_ours(spec: dict[str, Any], version: int) -> dict[str, Any]:
+    """A record that the original project or a person wrote last: each write counts as a session that nobody renews.
+
+    Whoever waits finds no such session, and takes over when no other write came for as long as a lease. `expiry` says
     who wrote last: we never write it, the original always does, be it into a record with our queue.
     """
     session = f"original-{version}"

@@ -90,6 +90,14 @@ class TestTwoPods:
                 again = other.acquire("a", "b" * 32)
                 assert int(again.body["token"]) > int(held.body["token"])
 
+    def test_a_lock_made_by_hand_is_in_nobody_s_way(self, namespace: Namespace, two: list[PodElector]) -> None:
+        made = {"apiVersion": "metaparticle.io/v1", "kind": "Lock", "metadata": {"name": "a"}, "spec": {"owner": "me"}}
+        namespace.plane.kubectl("create", "-n", namespace.name, "-f", "-", stdin=json.dumps(made))
+        with client_of(two[0]) as client:
+            assert client.acquire("b", "b" * 32).status == 200
+            found = {one["name"]: one["owner"] for one in two[0].locks() or ()}
+            assert found == {"a": "me", "b": two[0].pod}
+
     def test_foreign_labels_cost_nobody_a_hold(self, namespace: Namespace, two: list[PodElector]) -> None:
         with client_of(two[0]) as client:
             assert client.acquire("a", "a" * 32).status == 200

@@ -7,6 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elector_server.rules.lock import Lock
 from elector_server.store.kubernetes_names import label_value, object_name
 from elector_server.store.kubernetes_objects import name_of, to_object, to_record
 from tests.stores.test_contract import ODD_NAMES
@@ -72,6 +73,13 @@ def test_a_renewal_by_the_original_project_counts_in_a_record_that_we_queued_in(
     assert before is not None
     assert after is not None
     assert (before.spec["session"], after.spec["session"]) == ("original-7", "original-9")
+
+
+def test_a_lock_made_by_hand_is_held_by_somebody_who_does_not_renew() -> None:
+    record = to_record("lock", {"metadata": {"name": "a", "resourceVersion": "7"}, "spec": {"owner": "me"}})
+    assert record is not None
+    lock = Lock.from_spec(record.spec)
+    assert (lock.claimant.owner, lock.claimant.hold.session, lock.claimant.lease_seconds) == ("me", "original-7", 30.0)
 
 
 def test_an_object_under_a_name_that_stands_for_nothing_is_no_record() -> None:
