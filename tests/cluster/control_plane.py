@@ -85,6 +85,7 @@ class ControlPlane:
                 *(f"--service-account-signing-key-file={key}", f"--token-auth-file={self.folder / 'tokens.csv'}"),
                 *("--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24"),
                 "--endpoint-reconciler-type=none",
+                "--etcd-compaction-interval=0",  # the recorder reads the whole history
                 *self._api_flags,
             ],
         )

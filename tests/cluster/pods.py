@@ -1,0 +1,66 @@
+"""Pods of one namespace: electors, their applications, and the recorder that knows better than all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cluster.electors import PodElector
+from tests.cluster.namespaces import Namespace
+from tests.cluster.record_checker import overlap_seconds, violations
+from tests.cluster.recorder import Recorder, StoredWrite, Tenure, tenures
+from tests.processes.electors import SHORT, Leases
+from tests.processes.machine import OUTPUT_CHARACTERS_SHOWN, Machine
+
+
+class PodMachine(Machine):
+    """Starts the processes of a namespace's pods, and checks their beliefs against the recorder."""
+
+    def __init__(self, namespace: Namespace, recorder: Recorder) -> None:
+        super().__init__(namespace.folder)
+        self.namespace = namespace
+        self._recorder = recorder
+        self._freed_by_hand: set[int] = set()
+
+    def elector(self, leases: Leases = SHORT, kubeconfig: Path | None = None) -> PodElector:
+        """A running elector of a pod of its own."""
+        elector = PodElector(self.namespace, leases, kubeconfig)
+        self._ends.append(elector)
+        return elector.start()
+
+    def writes(self) -> list[StoredWrite]:
+        """Every write to locks and sessions of this namespace until now."""
+        return self._recorder.writes(self.namespace.name)
+
+    def tenures(self, name: str) -> list[Tenure]:
+        """Every hold of one lock until now."""
+        return [tenure for tenure in tenures(self.writes()) if tenure.name == name]
+
+    def sessions_of(self, elector: PodElector) -> list[StoredWrite]:
+        """Every write to a session of one pod until now."""
+        return [write for write in self.writes() if write.kind == "session" and write.spec.get("owner") == elector.pod]
+
+    def exempt(self, token: int) -> None:
+        """The record of this hold was removed by hand: what its holder believes after that is no violation."""
+        self._freed_by_hand.add(token)
+
+    def overlap_seconds(self, token: int) -> float:
+        """For how long a holder believed after its record was removed."""
+        return overlap_seconds(self.events(), tenures(self.writes()), token)
+
+    def check(self) -> None:
+        """Check all histories against the recorder's.
+
+        Raises:
+            AssertionError: with every violation.
+        """
+        found = list(violations(self.events(), self.writes(), self._freed_by_hand))
+        assert not found, "\n".join(found)
+
+    def report(self) -> str:
+        """What the processes printed, and what happened to them and to the records."""
+        logs = [
+            f"----- {file.name} -----\n{file.read_text()[-OUTPUT_CHARACTERS_SHOWN:]}"
+            for file in sorted(self.namespace.folder.glob("*.log"))
+        ]
+        held = "\n".join(map(str, tenures(self._recorder.seen(self.namespace.name))))
+        return "\n".join([*logs, super().report(), "----- tenures -----", held[-OUTPUT_CHARACTERS_SHOWN:]])
