@@ -14,7 +14,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -50,7 +50,7 @@ class StoredWrite:
     kind: str
     namespace: str
     key: str
-    stored: Mapping[str, Any] | None
+    stored: Mapping[str, Any] | None = field(repr=False)
     seen_at: int
 
     @property
