@@ -106,6 +106,12 @@ class Namespace:
         self.plane.write_kubeconfig(path, self.name, tokenFile=str(self.service_account / "token"))
         return path
 
+    def kubeconfig_of(self, twin: ControlPlane) -> Path:
+        """The same identity at another API server."""
+        path = self.folder / "twin.kubeconfig"
+        twin.write_kubeconfig(path, self.name, tokenFile=str(self.service_account / "token"))
+        return path
+
     def locks(self) -> list[dict[str, Any]]:
         """All lock objects, as the administrator sees them."""
         found: list[dict[str, Any]] = self.plane.request("GET", LOCKS.format(self.name))["items"]

@@ -3,6 +3,7 @@
     all of tests.processes.checker       with the store's log as etcd has it
     beliefs_end_with_their_tenures       nobody asks, and is told "yours", after the store gave the lock away
     tenures_have_a_session               a lock is only ever granted under a session that was there and renewed
+    written_tokens_rise                  no record ever shows a token below one that an earlier record showed
 
 Pure: events and stored writes in, one sentence out for each violation.
 """
@@ -30,6 +31,7 @@ def violations(
     yield from checker.violations(kept, log_of(writes))
     yield from beliefs_end_with_their_tenures(kept, stored)
     yield from tenures_have_a_session(writes, stored)
+    yield from written_tokens_rise(writes)
 
 
 def beliefs_end_with_their_tenures(events: Iterable[Event], stored: Iterable[Tenure]) -> Iterator[str]:
@@ -70,6 +72,18 @@ def tenures_have_a_session(writes: Iterable[StoredWrite], stored: Iterable[Tenur
     for tenure in stored:
         if tenure.session not in first_renewal or first_renewal[tenure.session] > tenure.revision:
             yield f"granted under a session that was not in use: {tenure}"
+
+
+def written_tokens_rise(writes: Iterable[StoredWrite]) -> Iterator[str]:
+    """Also not below one that was too large."""
+    largest: dict[str, tuple[int, str]] = {}
+    for write in writes:
+        if write.kind == "lock" and "token" in write.spec:
+            shown = int(write.spec["token"]), write.spec["holder"]
+            before = largest.get(write.key, (0, ""))
+            if shown[0] < before[0] or (shown[0] == before[0] and shown[1] != before[1]):
+                yield f"{write} shows token {shown[0]} after {before[0]}"
+            largest[write.key] = max(shown, before)
 
 
 def _ends(stored: Iterable[Tenure]) -> dict[tuple[str, int], int]:

@@ -174,7 +174,8 @@ def _base64(text: str) -> str:
 
 def log_of(writes: Sequence[StoredWrite]) -> list[Write]:
     """The writes in the terms of the common checker: by the name that the user typed, each lock with its token."""
-    return [Write(write.revision, write.kind, name, _spec(write)) for write, name in _named(writes)]
+    tokens: dict[str, tuple[tuple[str, str], int]] = {}
+    return [Write(write.revision, write.kind, name, _spec(write, tokens)) for write, name in _named(writes)]
 
 
 def _named(writes: Sequence[StoredWrite]) -> Iterator[tuple[StoredWrite, str]]:
@@ -186,29 +187,46 @@ def _named(writes: Sequence[StoredWrite]) -> Iterator[tuple[StoredWrite, str]]:
         yield write, name
 
 
-def _spec(write: StoredWrite) -> dict[str, Any] | None:
-    if write.stored is None:
-        return None
-    # A record without a token has the revision of its first write for one, whoever added a label since.
-    return ({"token": str(write.created)} if write.kind == "lock" else {}) | dict(write.spec)
+def _spec(write: StoredWrite, tokens: dict[str, tuple[tuple[str, str], int]]) -> dict[str, Any] | None:
+    """The record with its hold's token, and all that a hold is in the place of the holder.
+
+    A waiter whose session ended goes on to wait with its holder id under another session: that is another hold.
+    `tokens` has the last hold of each name, and its token.
+    """
+    hold = _hold(write)
+    if hold is None or write.kind != "lock":
+        return None if hold is None else dict(write.spec)
+    token = _token(write)
+    before = tokens.get(write.key)
+    # Who queues behind a hold whose record somebody labelled can not know its token, and writes down the version that
+    # it has read. That is too large, but below every later one; the holder knows better.
+    if before is not None and before[0] == hold and before[1] < token < write.revision and before[1] == write.created:
+        token = before[1]
+    tokens[write.key] = hold, token
+    return dict(write.spec) | {"token": str(token), "holder": "/".join(hold)}
+
+
+def _token(write: StoredWrite) -> int:
+    """A record without a token has the revision of its first write for one, whoever added a label since."""
+    return int(write.spec.get("token", write.created))
 
 
 def tenures(writes: Sequence[StoredWrite]) -> list[Tenure]:
     """Every hold that the store ever gave, by its first write."""
     found: list[Tenure] = []
-    open_ones: dict[str, tuple[StoredWrite, str]] = {}
+    standing: dict[str, tuple[StoredWrite, str]] = {}
     for write, name in _named(writes):
         if write.kind != "lock":
             continue
-        before = open_ones.get(write.key)
+        before = standing.get(write.key)
         if before is not None and _hold(before[0]) == _hold(write):
             continue
         if before is not None:
             found.append(_tenure(*before, write))
-            del open_ones[write.key]
+            del standing[write.key]
         if write.stored is not None:
-            open_ones[write.key] = write, name
-    found.extend(_tenure(*before, None) for before in open_ones.values())
+            standing[write.key] = write, name
+    found.extend(_tenure(*before, None) for before in standing.values())
     return sorted(found, key=lambda tenure: tenure.revision)
 
 
@@ -219,6 +237,5 @@ def _hold(write: StoredWrite) -> tuple[str, str] | None:
 
 def _tenure(begun: StoredWrite, name: str, ended: StoredWrite | None) -> Tenure:
     spec = begun.spec
-    token = int(spec.get("token", begun.created))
     holder, session, epoch = spec.get("holder", ""), spec.get("session", ""), spec.get("epoch", 0)
-    return Tenure(name, token, holder, session, epoch, begun.revision, begun.seen_at, ended)
+    return Tenure(name, _token(begun), holder, session, epoch, begun.revision, begun.seen_at, ended)

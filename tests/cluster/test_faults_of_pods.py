@@ -8,17 +8,12 @@ from typing import Any
 from metaparticle_sync import wire
 from tests.cluster.electors import PodElector
 from tests.cluster.pods import PodMachine
+from tests.cluster.taking_over import assert_taken_over, assert_told_in_time, assert_undisturbed, seconds_since
 from tests.processes.electors import LONG, SHORT, Leases
-from tests.processes.history import Event, now_ns, seconds_between
+from tests.processes.history import now_ns, seconds_between
 from tests.processes.running import GENEROUS, wait_until
 from tests.processes.test_holder import queue_up
 from tests.processes.workers import WorkerProcess
-
-TAKEOVER_SECONDS = SHORT.observation_seconds + SHORT.lease_seconds / 5
-
-BETWEEN_SECONDS = SHORT.observation_seconds - SHORT.validity_seconds
-"""Between the last belief of a holder whose session is not renewed and the first of the next one, whatever happens:
-both are counted from one renewal, the first from before it was sent, the other from after it was seen."""
 
 STEADY = Leases(60.0, 60.0)
 """For an elector that is restarted at once: its session must be alive then, however slow the machine is."""
@@ -158,28 +153,3 @@ def _restart(elector: PodElector) -> float:
 
 def _granted_after(worker: WorkerProcess, moment: int) -> bool:
     return any(event.at > moment for event in worker.events("ok", what="acquire")[-1:])
-
-
-def seconds_since(moment: int) -> float:
-    return seconds_between(moment, now_ns())
-
-
-def assert_undisturbed(*workers: WorkerProcess) -> None:
-    """None of them was told anything, or had a call fail."""
-    disturbed = [event for worker in workers for kind in ("told", "doubt", "fail") for event in worker.events(kind)]
-    assert not disturbed
-
-
-def assert_told_in_time(pods: PodMachine, what: str, since: int, told: Event) -> None:
-    """Within H of the fault, because the last renewal was before it."""
-    promised = SHORT.validity_seconds
-    took = pods.measure(f"{what}: the holder is told", seconds_between(since, told.at), promised)
-    assert took < promised + 1.0 * GENEROUS
-
-
-def assert_taken_over(pods: PodMachine, what: str, since: int, holder: WorkerProcess, next_hold: Event) -> None:
-    """After the lease, and so long after the last belief that no difference of clocks can matter."""
-    last_belief = max(event.asked for event in holder.events("belief", name=next_hold.name))
-    assert seconds_between(last_belief, next_hold.at) >= BETWEEN_SECONDS
-    took = pods.measure(f"{what}: another pod holds", seconds_between(since, next_hold.at), TAKEOVER_SECONDS)
-    assert took < TAKEOVER_SECONDS + 1.0 * GENEROUS

@@ -15,14 +15,14 @@ OPEN = [("s", {"state": "live", "epoch": 1, "seq": 0}), ("s", {"state": "live", 
 
 
 def stored(*specs: tuple[str, dict[str, Any] | None]) -> list[StoredWrite]:
-    """Writes at the revisions 1, 2, 3...; each is seen at ten times its revision. `s` is a session, all else locks."""
+    """Writes at the revisions 1, 2, 3...; each is seen at ten times its revision. `s` and `t` are sessions."""
     created: dict[str, int] = {}
     return [_write(created, number, key, spec) for number, (key, spec) in enumerate(specs, start=1)]
 
 
 def _write(created: dict[str, int], revision: int, key: str, spec: dict[str, Any] | None) -> StoredWrite:
     since = created.setdefault(key, revision)
-    kind = "session" if key == "s" else "lock"
+    kind = "session" if key in {"s", "t"} else "lock"
     if spec is None:
         created.pop(key)
         return StoredWrite(revision, 0, kind, "n", key, None, revision * 10)
@@ -60,6 +60,18 @@ def test_a_foreign_write_begins_no_tenure_and_changes_no_token():
     assert found([belief(3, 31), belief(3, 99)], writes) == ""
 
 
+def test_a_token_that_a_waiter_overstates_is_none():
+    writes = stored(*OPEN, ("x", held("a")), ("x", held("a")), ("x", held("a", 4)), ("x", held("b", 6)))
+    assert found([belief(3, 31), belief(3, 59), belief(6, 65, pid=2)], writes) == ""
+    assert [tenure.token for tenure in tenures(writes)] == [3, 6]
+
+
+def test_a_waiter_that_goes_on_under_another_session_may_get_another_token():
+    renewed = [("t", {"state": "live", "epoch": 1, "seq": 1})]
+    writes = stored(*OPEN, *renewed, ("x", held("a")), ("x", held("b", 5)), ("x", held("b", 6, session="t")))
+    assert found([belief(4, 41), belief(6, 61, pid=2)], writes) == ""
+
+
 def test_a_deletion_has_the_name_of_what_was_deleted():
     writes = stored(("x-digest", held("a") | {"name": "Any Name"}), ("x-digest", None))
     assert [write.name for write in log_of(writes)] == ["Any Name", "Any Name"]
@@ -77,8 +89,14 @@ def test_a_deletion_has_the_name_of_what_was_deleted():
         ("is followed by", [], stored(*OPEN, ("x", held("a", 9)), ("x", held("b", 8)))),
         ("is followed by", [], stored(*OPEN, ("x", held("a", 9)), ("x", None), ("x", held("b", 9)))),
         ("is followed by", [], stored(*OPEN, ("x", held("a", 3)), ("x", held("a", 4)))),
+        (
+            "shows token",
+            [],
+            stored(*OPEN, ("x", held("a")), ("x", held("a")), ("x", held("a", 4)), ("x", held("b", 4))),
+        ),
+        ("shows token", [], stored(*OPEN, ("x", held("a", 3)), ("x", None), ("x", held("b", 2)))),
         ("session that was not in use", [], stored(OPEN[0], ("x", held("a")), OPEN[1])),
-        ("session that was not in use", [], stored(*OPEN, ("x", held("a", session="t")))),
+        ("session that was not in use", [], stored(*OPEN, ("x", held("a", session="u")))),
         ("goes back", [], stored(*OPEN, ("s", {"state": "live", "epoch": 1, "seq": 0}))),
         ("goes back", [], stored(*OPEN, ("s", {"state": "live", "epoch": 0, "seq": 1}))),
         ("lives again", [], stored(*OPEN, ("s", {"state": "ended", "epoch": 1, "seq": 1}), OPEN[1])),
