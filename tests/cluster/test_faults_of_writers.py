@@ -11,6 +11,7 @@ from tests.processes.history import now_ns, seconds_between
 from tests.processes.running import GENEROUS, wait_until
 from tests.processes.test_holder import queue_up
 
+MERGE = "application/merge-patch+json"
 ENOUGH = 300
 ENOUGH_RENEWALS = 10
 
@@ -54,3 +55,26 @@ def test_a_storm_of_foreign_writes_on_a_session(pods: PodMachine):
 
     assert_undisturbed(holder)
     assert holder.wait_for_belief("x", now_ns()).token == held.token
+
+
+def test_labels_and_annotations_of_others_outlive_a_hand_off(pods: PodMachine):
+    """Whether the elector that writes next has read them or heard of them."""
+    path = LOCKS.format(pods.namespace.name) + "/x"
+    first, second = pods.elector(LONG), pods.elector(LONG)
+    holder, waiter = pods.worker(first), pods.worker(second)
+    holder.acquire("x")
+    label(pods, path, "before-the-waiter")
+    queue_up(second, "x", waiter)
+    label(pods, path, "after-it")
+
+    holder.release("x")
+    waiter.wait_for("ok", what="acquire")
+
+    metadata = pods.namespace.plane.request("GET", path)["metadata"]
+    for field in ("labels", "annotations"):
+        assert {"before-the-waiter", "after-it"} <= metadata[field].keys()
+
+
+def label(pods: PodMachine, path: str, key: str) -> None:
+    body = {"metadata": {"labels": {key: "yes"}, "annotations": {key: "yes"}}}
+    pods.namespace.plane.request("PATCH", path, body, content=MERGE)
