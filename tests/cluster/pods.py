@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.cluster.electors import PodElector
 from tests.cluster.namespaces import Namespace
@@ -10,6 +12,7 @@ from tests.cluster.record_checker import overlap_seconds, violations
 from tests.cluster.recorder import Recorder, StoredWrite, Tenure, tenures
 from tests.processes.electors import SHORT, Leases
 from tests.processes.machine import OUTPUT_CHARACTERS_SHOWN, Machine
+from tests.processes.running import wait_until
 
 
 class PodMachine(Machine):
@@ -34,6 +37,14 @@ class PodMachine(Machine):
     def tenures(self, name: str) -> list[Tenure]:
         """Every hold of one lock until now."""
         return [tenure for tenure in tenures(self.writes()) if tenure.name == name]
+
+    def wait_for_tickets(self, name: str, count: int) -> None:
+        """Wait until so many electors stand in the queue of the record itself."""
+        wait_until(lambda: len(self.record(name).get("queue", ())) == count, f"{count} tickets for {name!r}")
+
+    def record(self, name: str) -> Mapping[str, Any]:
+        """What the record of a lock says by now; empty if it is free."""
+        return [write.spec for write in self.writes() if write.kind == "lock" and write.key == name][-1]
 
     def sessions_of(self, elector: PodElector) -> list[StoredWrite]:
         """Every write to a session of one pod until now."""

@@ -99,6 +99,9 @@ def test_away_for_less_than_the_lease(fragile: PodMachine, fail: Callable[[Contr
     assert took < 1.0 * GENEROUS
     assert_undisturbed(holder, waiter, asking)
     assert [tenure.token for tenure in fragile.tenures("x")] == [held.token, granted.token]
+    with Recorder(fragile.namespace.plane.etcd_port) as late:
+        revisions = [write.revision for write in late.writes(fragile.namespace.name)]
+    assert [write.revision for write in fragile.writes() if write.revision <= revisions[-1]] == revisions
 
 
 def test_away_for_longer_than_the_lease(fragile: PodMachine):

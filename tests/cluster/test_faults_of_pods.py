@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from metaparticle_sync import wire
 from tests.cluster.electors import PodElector
 from tests.cluster.pods import PodMachine
@@ -45,8 +42,8 @@ def test_a_killed_elector_that_comes_back_costs_nobody_a_hold(pods: PodMachine):
 
     killed_at = restarted.kill()
     restarted.start()
-    wait_until(lambda: _record(pods, "x")["epoch"] == 2, "the holder's hold is confirmed")
-    wait_until(lambda: [ticket["epoch"] for ticket in _record(pods, "y")["queue"]] == [2], "its waiter is back")
+    wait_until(lambda: pods.record("x")["epoch"] == 2, "the holder's hold is confirmed")
+    wait_until(lambda: [ticket["epoch"] for ticket in pods.record("y")["queue"]] == [2], "its waiter is back")
     took = pods.measure("elector killed and restarted, holder and waiter are back", seconds_since(killed_at), 2.0)
     assert took < 2.0 * GENEROUS
 
@@ -94,7 +91,7 @@ def test_nothing_that_a_paused_elector_writes_gets_through(pods: PodMachine):
 
     assert_told_in_time(pods, "elector paused", paused_at, told)
     assert_taken_over(pods, "elector paused", paused_at, holder, next_holds[0])
-    assert stream.until("lost")["holder"] == lost
+    wait_until(lambda: stream.until("lost")["holder"] == lost, "its client is told")
     pods.measure("the paused elector goes on, its client is told", seconds_since(resumed_at), 1.0)
     late_release.answer()
     wait_until(paused.has_session, "it has another session")
@@ -137,10 +134,6 @@ def test_a_rolling_restart_loses_nothing(pods: PodMachine):
     for worker in busy:
         worker.do("stop")
         worker.wait_for("done")
-
-
-def _record(pods: PodMachine, name: str) -> Mapping[str, Any]:
-    return [write.spec for write in pods.writes() if write.kind == "lock" and write.key == name][-1]
 
 
 def _restart(elector: PodElector) -> float:

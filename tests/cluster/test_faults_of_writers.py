@@ -21,6 +21,7 @@ def test_a_storm_of_foreign_writes_on_a_lock(pods: PodMachine):
     holder, waiter = pods.worker(first), pods.worker(second)
     held = holder.acquire("x")
     queue_up(second, "x", waiter)
+    pods.wait_for_tickets("x", 1)
 
     with Storm(pods.namespace.plane, LOCKS.format(pods.namespace.name) + "/x") as storm:
         wait_until(lambda: storm.written > ENOUGH, "the storm is there")
@@ -65,6 +66,7 @@ def test_labels_and_annotations_of_others_outlive_a_hand_off(pods: PodMachine):
     holder.acquire("x")
     label(pods, path, "before-the-waiter")
     queue_up(second, "x", waiter)
+    pods.wait_for_tickets("x", 1)
     label(pods, path, "after-it")
 
     holder.release("x")
