@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import random
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ from tests.processes.electors import SHORT, Leases
 from tests.processes.history import now_ns, seconds_between
 from tests.processes.reporting import watched
 from tests.processes.running import GENEROUS, wait_until
+from tests.processes.test_chaos import SEED, Chaos
 from tests.processes.test_holder import queue_up
 
 STEADY = Leases(60.0, 60.0)
@@ -228,3 +230,37 @@ def test_the_definitions_are_deleted(fragile: PodMachine):
 
 def said(elector: PodElector, code: str) -> bool:
     return f"({code})" in elector.output.read_text()
+
+
+class ClusterChaos(Chaos):
+    """Two pods on an API server of their own, with two clients each."""
+
+    def __init__(self, pods: PodMachine, dice: random.Random) -> None:
+        super().__init__(pods, dice)
+        self._pods = pods
+        self.faults += [self.kill_the_api_server, self.kill_etcd, self.pause_the_api_server, self.delete_a_session]
+
+    def kill_the_api_server(self) -> None:
+        kill_the_api_server(self._pods.namespace.plane)
+
+    def kill_etcd(self) -> None:
+        kill_etcd(self._pods.namespace.plane)
+
+    def pause_the_api_server(self) -> None:
+        pause_the_api_server(self._pods.namespace.plane)
+
+    def delete_a_session(self) -> None:
+        name = self._dice.choice(self._pods.namespace.sessions())["metadata"]["name"]
+        self._pods.namespace.plane.request("DELETE", f"{SESSIONS.format(self._pods.namespace.name)}/{name}")
+
+
+@pytest.mark.parametrize("seed", [SEED])
+def test_faults_by_chance(fragile: PodMachine, seed: int):
+    dice = random.Random(seed)
+    chaos = ClusterChaos(fragile, dice)
+    chaos.wait_for_grants(now_ns())
+    dice.shuffle(chaos.faults)
+    for fault in chaos.faults:
+        fault()
+        chaos.wait_for_grants(now_ns())
+    chaos.stop()

@@ -6,14 +6,17 @@ from tests.cluster.namespaces import LOCKS, SESSIONS
 from tests.cluster.pods import PodMachine
 from tests.cluster.storm import Storm
 from tests.cluster.taking_over import assert_undisturbed, seconds_since
-from tests.processes.electors import LONG, SHORT
+from tests.processes.electors import LONG, Leases
 from tests.processes.history import now_ns, seconds_between
 from tests.processes.running import GENEROUS, wait_until
 from tests.processes.test_holder import queue_up
 
 MERGE = "application/merge-patch+json"
 ENOUGH = 300
-ENOUGH_RENEWALS = 10
+ENOUGH_RENEWALS = 5
+
+ROOMY = Leases(12.0, 60.0)
+"""Each renewal has 10 s to find a moment between two foreign writes, and a test sees five of them."""
 
 
 def test_a_storm_of_foreign_writes_on_a_lock(pods: PodMachine):
@@ -44,7 +47,7 @@ def test_a_storm_of_foreign_writes_on_a_lock(pods: PodMachine):
 
 
 def test_a_storm_of_foreign_writes_on_a_session(pods: PodMachine):
-    elector = pods.elector(SHORT)
+    elector = pods.elector(ROOMY)
     holder = pods.worker(elector)
     held = holder.acquire("x")
     (session,) = {tenure.session for tenure in pods.tenures("x")}
