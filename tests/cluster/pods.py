@@ -23,10 +23,15 @@ class PodMachine(Machine):
         self.namespace = namespace
         self._recorder = recorder
         self._freed_by_hand: set[int] = set()
+        self.account_of: dict[str, str] = {}
+        """The service accounts of pods that have one of their own."""
 
     def elector(self, leases: Leases = SHORT, kubeconfig: Path | None = None) -> PodElector:
-        """A running elector of a pod of its own."""
-        elector = PodElector(self.namespace, leases, kubeconfig)
+        """A running elector of a pod of its own, under a service account of its own or as `kubeconfig` says."""
+        account = f"account-{len(self._ends) + 1}"
+        elector = PodElector(self.namespace, leases, kubeconfig or self.namespace.add_account(account))
+        if kubeconfig is None:
+            self.account_of[elector.pod] = account
         self._ends.append(elector)
         return elector.start()
 

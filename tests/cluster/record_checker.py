@@ -37,9 +37,13 @@ def violations(
 def beliefs_end_with_their_tenures(events: Iterable[Event], stored: Iterable[Tenure]) -> Iterator[str]:
     """A belief asked for after the recorder has seen the end of its tenure is one too many."""
     ends = _ends(stored)
+    too_late: dict[tuple[str, int], Event] = {}
     for event in events:
-        if event.kind == "belief" and event.asked > ends.get((event.name, event.token), event.asked):
-            yield f"believes after the store gave it away: {event}"
+        key = event.name, event.token
+        if event.kind == "belief" and event.asked > ends.get(key, event.asked):
+            too_late[key] = max(event, too_late.get(key, event), key=lambda one: one.asked)
+    for key, event in too_late.items():
+        yield f"believes {event.asked - ends[key]} ns after the store gave it away: {event}"
 
 
 def without_beliefs_after_the_end(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from tests.cluster.namespaces import LOCKS, SESSIONS, Namespace
 from tests.cluster.pods import PodMachine
 from tests.cluster.taking_over import (
@@ -20,7 +17,6 @@ from tests.processes.running import GENEROUS, wait_until
 from tests.processes.test_holder import queue_up
 from tests.processes.workers import WorkerProcess
 
-RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings"
 MERGE = "application/merge-patch+json"
 
 
@@ -106,15 +102,13 @@ class TestASessionIsRemoved:
 
 
 def test_the_role_is_taken_away_from_one_pod(pods: PodMachine):
-    namespace = pods.namespace
-    first = pods.elector(SHORT, kubeconfig=own_account(namespace, "pod-of-its-own"))
-    second = pods.elector(SHORT)
+    first, second = pods.elector(SHORT), pods.elector(SHORT)
     holder, waiter = pods.worker(first, tells=True), pods.worker(second)
     held = holder.acquire("x")
     queue_up(second, "x", waiter)
 
     removed_at = now_ns()
-    namespace.plane.request("DELETE", f"{RBAC.format(namespace.name)}/pod-of-its-own")
+    pods.namespace.unbind(pods.account_of[first.pod])
     told = holder.wait_for("told", name="x")
     next_hold = waiter.wait_for("ok", what="acquire")
 
@@ -126,7 +120,7 @@ def test_the_role_is_taken_away_from_one_pod(pods: PodMachine):
     wait_until(lambda: "store_forbidden" in first.output.read_text(), "it says why")
 
     bound_at = now_ns()
-    bind(namespace, "pod-of-its-own")
+    pods.namespace.bind(pods.account_of[first.pod])
     assert_works_again(holder, "y")
     pods.measure("rights given back: it grants again", seconds_since(bound_at), SHORT.lease_seconds)
 
@@ -140,26 +134,3 @@ def delete(namespace: Namespace, collection: str, name: str) -> int:
 
 def session_of(pods: PodMachine, name: str) -> str:
     return pods.tenures(name)[-1].session
-
-
-def own_account(namespace: Namespace, name: str) -> Path:
-    """The kubeconfig of another service account with the same Role."""
-    plane = namespace.plane
-    accounts = f"/api/v1/namespaces/{namespace.name}/serviceaccounts"
-    plane.request("POST", accounts, {"metadata": {"name": name}})
-    bind(namespace, name)
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
-    token = plane.request("POST", f"{accounts}/{name}/token", request)["status"]["token"]
-    config = namespace.folder / f"{name}.kubeconfig"
-    plane.write_kubeconfig(config, namespace.name, token=token)
-    return config
-
-
-def bind(namespace: Namespace, account: str) -> None:
-    """Give an account the Role of deploy/."""
-    body: dict[str, Any] = {
-        "metadata": {"name": account},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "elector"},
-        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace.name}],
-    }
-    namespace.plane.request("POST", RBAC.format(namespace.name), body)
