@@ -69,8 +69,8 @@ class PodMachine(Machine):
         Raises:
             AssertionError: with every violation.
         """
-        found = list(violations(self.events(), self.writes(), self._freed_by_hand))
-        assert not found, "\n".join(found)
+        events, writes = self.events(), self.writes()
+        self.judge(events, len(writes), violations(events, writes, self._freed_by_hand))
 
     def report(self) -> str:
         """What the processes printed, and what happened to them and to the records."""

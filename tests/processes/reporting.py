@@ -6,6 +6,7 @@ A conftest imports the two hooks, and makes its fixture of `watched`.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ AnyMachine = TypeVar("AnyMachine", bound=Machine)
 
 _FAILED = pytest.StashKey[bool]()
 _MEASURED = pytest.StashKey[list[tuple[str, float, float]]]()
+_CHECKED = pytest.StashKey[Counter[str]]()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -42,13 +44,17 @@ def watched(request: pytest.FixtureRequest, machine: AnyMachine) -> Iterator[Any
     except AssertionError:
         print(machine.report())
         raise
+    request.config.stash.setdefault(_CHECKED, Counter()).update(machine.checked)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """A table of what was measured under faults. Not a benchmark: other tests may run beside it."""
-    measured = config.stash.get(_MEASURED, [])
+    """What was measured under faults, and how much was checked. No benchmark: other tests may run beside it."""
+    measured, checked = config.stash.get(_MEASURED, []), config.stash.get(_CHECKED, Counter())
+    config.stash[_MEASURED], config.stash[_CHECKED] = [], Counter()  # Several folders have this hook; one prints.
     if measured:
-        config.stash[_MEASURED] = []  # Several folders have this hook; one of them prints.
         terminalreporter.section("times under faults")
         for what, seconds, promised in measured:
             terminalreporter.write_line(f"{what:<72} {seconds * 1000:8.0f} ms   promised {promised:g} s")
+    if checked:
+        counts = ", ".join(f"{count:,} {what}" for what, count in checked.items())
+        terminalreporter.write_line(f"compared without a violation: {counts}")
