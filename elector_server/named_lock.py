@@ -202,11 +202,12 @@ class NamedLock:
                 step = self._next_step(session)
                 if step is Step.REST:
                     break
+                version = self._version
                 try:
                     await self._carry_out(step, session)
                     backoff = None
                 except (Exists, Conflict):
-                    self._known, self._lock = Known.EXISTS, None
+                    self._was_refused(version)
                 except Abandoned:
                     self._forget()
                 except StoreWentBack as error:
@@ -220,6 +221,11 @@ class NamedLock:
         finally:
             self._pumping = None
             self._settle_down()
+
+    def _was_refused(self, version: int) -> None:
+        """A write over `version` found another one. A watch may have shown that meanwhile: then no read is needed."""
+        if self._known is not Known.HELD or self._version <= version:
+            self._known, self._lock = Known.EXISTS, None
 
     def _next_step(self, session: OwnSession) -> Step:
         first = next(iter(self._waiters.values()), None)
@@ -312,6 +318,8 @@ class NamedLock:
             return
         if record is None:
             self._known, self._lock = Known.FREE, None
+        elif self._known is Known.HELD:
+            return  # A watch has shown something newer than the read.
         # The record went away meanwhile or the read is stale: a create tells, and a pause keeps this from spinning.
         await core.clock.sleep(STALE_READ_SECONDS * core.random.uniform(0.5, 1.5))
 

@@ -4,7 +4,7 @@ Conditional writes are the API server's own: `create` is a POST of a named objec
 was read, `delete` one with that version as its precondition. Each is one request, sent once. What an answer means is
 in `kubernetes_errors`, how records look in `kubernetes_objects`, how changes are followed in `kubernetes_watching`.
 
-A `replace` writes the whole object: labels and annotations that somebody else added stay for one hold, not for ever.
+A `replace` writes the whole object, with the labels and annotations that others added to it: `kubernetes_metadata`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from elector_server.store.kubernetes_errors import (
     refusal,
 )
 from elector_server.store.kubernetes_http import Answer, NotAnswered, NotSent
+from elector_server.store.kubernetes_metadata import ForeignMetadata
 from elector_server.store.kubernetes_names import label_value, object_name
 from elector_server.store.kubernetes_objects import (
     API_VERSION,
     SESSION_LABEL,
     plural,
     to_object,
-    to_record,
     version_of,
 )
 from elector_server.store.kubernetes_watching import Streams
@@ -60,7 +60,12 @@ class KubernetesStore:
         self._namespace = namespace
         self._server = server
         self._api = Api(load)
-        self._streams = Streams(self._api, lambda kind: (self._collection(kind), self._operation("watch", kind)))
+        self._metadata = ForeignMetadata()
+        self._streams = Streams(
+            self._api,
+            lambda kind: (self._collection(kind), self._operation("watch", kind)),
+            self._metadata.to_record,
+        )
         self._closed = False
 
     def __repr__(self) -> str:
@@ -77,7 +82,7 @@ class KubernetesStore:
         operation = self._operation("get", kind)
         answer = await self._call(operation, "GET", self._object(kind, name))
         if answer.status == HTTPStatus.OK:
-            return to_record(kind, self._body(operation, answer), name)
+            return self._metadata.to_record(kind, self._body(operation, answer), name)
         status = Status.of(answer)
         if is_record_missing(status):
             return None
@@ -90,7 +95,7 @@ class KubernetesStore:
         if answer.status != HTTPStatus.OK:
             raise refusal(operation, Status.of(answer))
         body = self._body(operation, answer)
-        found = (to_record(kind, stored, name) for stored in body["items"])
+        found = (self._metadata.to_record(kind, stored, name) for stored in body["items"])
         records = (record for record in found if record is not None and session in {None, record.session})
         return Listing(tuple(sorted(records, key=_name)), version_of(body))
 
@@ -100,7 +105,7 @@ class KubernetesStore:
         body = to_object(kind, name, session, spec)
         answer = await self._call(operation, "POST", self._collection(kind) + _STRICT, body)
         if answer.status == HTTPStatus.CREATED:
-            return Record(kind, name, version_of(self._body(operation, answer)), session, spec)
+            return Record(kind, name, self._metadata.see(kind, self._body(operation, answer)), session, spec)
         status = Status.of(answer)
         if status.reason == "AlreadyExists":
             raise Exists(f"{kind} {name!r} is there")
@@ -109,10 +114,10 @@ class KubernetesStore:
     async def replace(self, kind: str, name: str, version: int, session: str, spec: Spec) -> Record:
         """Write over the object that has `version`."""
         operation = self._operation("update", kind)
-        body = to_object(kind, name, session, spec, version)
+        body = self._metadata.keep(kind, to_object(kind, name, session, spec, version))
         answer = await self._call(operation, "PUT", self._object(kind, name) + _STRICT, body)
         if answer.status == HTTPStatus.OK:
-            return Record(kind, name, version_of(self._body(operation, answer)), session, spec)
+            return Record(kind, name, self._metadata.see(kind, self._body(operation, answer)), session, spec)
         raise _refused_condition(operation, Status.of(answer), f"{kind} {name!r}", version)
 
     async def delete(self, kind: str, name: str, version: int) -> None:
@@ -127,6 +132,7 @@ class KubernetesStore:
         answer = await self._call(operation, "DELETE", self._object(kind, name), options)
         if answer.status not in {HTTPStatus.OK, HTTPStatus.ACCEPTED}:
             raise _refused_condition(operation, Status.of(answer), f"{kind} {name!r}", version)
+        self._metadata.forget(kind, object_name(name))
 
     def watch(self, kind: str, since: int, *, name: str | None = None, session: str | None = None) -> ChangeWatch:
         """Report changes since a version that the server still knows."""

@@ -47,6 +47,7 @@ SILENCE_SECONDS: Final = 5.0
 REMEMBERED: Final = 1_000
 
 _Collection = Callable[[str], tuple[str, Operation]]
+_ToRecord = Callable[[str, dict[str, Any], str | None], Record | None]
 
 
 class Streams:
@@ -55,11 +56,13 @@ class Streams:
     Args:
         api: the API server.
         collection: the path of a kind, and the operation of watching it, for messages.
+        read: makes a record of an object.
     """
 
-    def __init__(self, api: Api, collection: _Collection) -> None:
+    def __init__(self, api: Api, collection: _Collection, read: _ToRecord = to_record) -> None:
         self._api = api
         self._collection = collection
+        self._read = read
         self._of_topic: dict[Topic, Stream] = {}
         self._all: set[Stream] = set()
         self._stream_of: dict[ChangeWatch, Stream] = {}
@@ -116,7 +119,8 @@ class Streams:
 
     def _start(self, topic: Topic, since: int) -> Stream:
         path, operation = self._collection(topic.kind)
-        stream = self._of_topic[topic] = Stream(self._api, _Source(topic, path, operation), since, self._ended)
+        source = _Source(topic, path, operation, self._read)
+        stream = self._of_topic[topic] = Stream(self._api, source, since, self._ended)
         self._all.add(stream)
         return stream
 
@@ -134,6 +138,7 @@ class _Source(NamedTuple):
     topic: Topic
     path: str
     operation: Operation
+    read: _ToRecord
 
     def request(self, since: int, seconds: int) -> str:
         selector = ""
@@ -253,7 +258,7 @@ class Stream:
             return
         record: Record | None = None
         if event_type != "DELETED":
-            record = to_record(self.topic.kind, stored, name)
+            record = self._source.read(self.topic.kind, stored, name)
         change = Change(name, version, record)
         self._remember(change)
         for watch in self.readers:

@@ -12,7 +12,12 @@ import pytest
 from tests.cluster import binaries
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.namespaces import KubernetesHarness, Namespace, install
+from tests.cluster.pods import PodMachine
+from tests.cluster.recorder import Recorder
+from tests.processes.reporting import pytest_runtest_makereport, pytest_terminal_summary, watched
 from tests.stores.conftest import MakeHarness
+
+__all__ = ["pytest_runtest_makereport", "pytest_terminal_summary"]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -56,6 +61,20 @@ def plane(found_binaries: binaries.Binaries, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture
 def namespace(plane: ControlPlane, tmp_path: Path) -> Namespace:
     return Namespace(plane, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def recorder(plane: ControlPlane) -> Iterator[Recorder]:
+    """What really happened to all records, from etcd's first revision."""
+    with Recorder(plane.etcd_port) as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def pods(request: pytest.FixtureRequest, namespace: Namespace, recorder: Recorder) -> Iterator[PodMachine]:
+    """Pods in a namespace of their own; all beliefs of their applications are checked at the end."""
+    with watched(request, PodMachine(namespace, recorder)) as pods:
+        yield pods
 
 
 @pytest.fixture

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ from tests.cluster.binaries import Binaries
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 20.0
 ADMIN_TOKEN: Final = "admin-of-the-tests"
+SERVICE_ACCOUNTS_KEY: Final = "service-accounts.key"
+TOKENS: Final = "tokens.csv"
 
 
 class Refused(Exception):
@@ -62,6 +65,20 @@ class ControlPlane:
                 end(process)
         self._api = self._etcd = None
 
+    @contextlib.contextmanager
+    def twin(self, folder: Path) -> Iterator[ControlPlane]:
+        """Another API server on the same etcd, as where they are replicated: it trusts the same tokens."""
+        folder.mkdir()
+        twin = ControlPlane(self.binaries, folder, api_flags=self._api_flags)
+        twin.etcd_port = self.etcd_port
+        for shared in (SERVICE_ACCOUNTS_KEY, TOKENS):
+            shutil.copy(self.folder / shared, folder / shared)
+        try:
+            twin.start_api()
+            yield twin
+        finally:
+            twin.stop()
+
     def start_etcd(self) -> None:
         client, peer = f"http://127.0.0.1:{self.etcd_port}", f"http://127.0.0.1:{self._peer_port}"
         self._etcd = self._spawn(
@@ -75,20 +92,21 @@ class ControlPlane:
         )
 
     def start_api(self) -> None:
-        key = str(self.folder / "service-accounts.key")
+        key = str(self.folder / SERVICE_ACCOUNTS_KEY)
         self._api = self._spawn(
             "kube-apiserver",
             [
                 *(str(self.binaries.apiserver), f"--etcd-servers=http://127.0.0.1:{self.etcd_port}"),
                 *(f"--secure-port={self.port}", "--bind-address=127.0.0.1", f"--cert-dir={self.authority.parent}"),
                 *("--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={key}"),
-                *(f"--service-account-signing-key-file={key}", f"--token-auth-file={self.folder / 'tokens.csv'}"),
+                *(f"--service-account-signing-key-file={key}", f"--token-auth-file={self.folder / TOKENS}"),
                 *("--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24"),
                 "--endpoint-reconciler-type=none",
+                "--etcd-compaction-interval=0",  # the recorder reads the whole history
                 *self._api_flags,
             ],
         )
-        self._wait_until_ready()
+        self.wait_until_ready()
 
     def signal_api(self, number: signal.Signals) -> None:
         assert self._api is not None
@@ -161,15 +179,16 @@ class ControlPlane:
         return {path.name: path.read_text(errors="replace")[-3000:] for path in self.folder.glob("*.log")}
 
     def _make_keys(self) -> None:
-        key = self.folder / "service-accounts.key"
+        key = self.folder / SERVICE_ACCOUNTS_KEY
         subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
-        (self.folder / "tokens.csv").write_text(f'{ADMIN_TOKEN},admin,admin,"system:masters"\n')
+        (self.folder / TOKENS).write_text(f'{ADMIN_TOKEN},admin,admin,"system:masters"\n')
 
     def _spawn(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
-    def _wait_until_ready(self) -> None:
+    def wait_until_ready(self) -> None:
+        """Wait until the API server says so."""
         give_up_at = time.monotonic() + START_SECONDS
         while True:
             try:

@@ -67,6 +67,26 @@ class Namespace:
         self.service_account = self._service_account_folder()
         self._wait_until_allowed()
 
+    def add_account(self, account: str) -> Path:
+        """Another service account, bound to nothing but the same Role; its kubeconfig."""
+        self.plane.request("POST", _PATHS["ServiceAccount"].format(self.name), {"metadata": {"name": account}})
+        self.bind(account)
+        token = self.new_token(account=account)
+        until_served(self.plane, LOCKS.format(self.name), token=token)
+        path = self.folder / f"{account}.kubeconfig"
+        self.plane.write_kubeconfig(path, self.name, token=token)
+        return path
+
+    def bind(self, account: str) -> None:
+        """Give an account the Role of deploy/."""
+        binding = next(one for one in _rbac(self.name) if one["kind"] == "RoleBinding")
+        binding["metadata"]["name"] = binding["subjects"][0]["name"] = account
+        self.plane.request("POST", _PATHS["RoleBinding"].format(self.name), binding)
+
+    def unbind(self, account: str) -> None:
+        """Take it away again. The authorizer hears of it a moment later."""
+        self.plane.request("DELETE", f"{_PATHS['RoleBinding'].format(self.name)}/{account}")
+
     def allow_watching_sessions(self) -> None:
         """No elector watches sessions, so no Role allows it; the contract is about every kind alike."""
         rule = {"apiGroups": ["metaparticle.io"], "resources": ["sessions"], "verbs": ["watch"]}
@@ -78,11 +98,11 @@ class Namespace:
         path = SESSIONS.format(self.name) + "?watch=1&timeoutSeconds=1&resourceVersion=1"
         until_served(self.plane, path, refusal=403, token=self.token)
 
-    def new_token(self, seconds: int = 3600) -> str:
-        """A token of the service account, as the kubelet asks for one."""
+    def new_token(self, seconds: int = 3600, account: str = "elector") -> str:
+        """A token of a service account, as the kubelet asks for one."""
         answer = self.plane.request(
             "POST",
-            f"{_PATHS['ServiceAccount'].format(self.name)}/elector/token",
+            f"{_PATHS['ServiceAccount'].format(self.name)}/{account}/token",
             {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": seconds}},
         )
         token: str = answer["status"]["token"]
@@ -104,6 +124,12 @@ class Namespace:
         """The same identity as a file."""
         path = self.folder / "kubeconfig"
         self.plane.write_kubeconfig(path, self.name, tokenFile=str(self.service_account / "token"))
+        return path
+
+    def kubeconfig_of(self, twin: ControlPlane) -> Path:
+        """The same identity at another API server."""
+        path = self.folder / "twin.kubeconfig"
+        twin.write_kubeconfig(path, self.name, tokenFile=str(self.service_account / "token"))
         return path
 
     def locks(self) -> list[dict[str, Any]]:

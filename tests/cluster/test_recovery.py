@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +10,9 @@ import pytest
 
 from tests.cluster.binaries import Binaries
 from tests.cluster.control_plane import ControlPlane
-from tests.cluster.electors import PodElector, pod_electors
+from tests.cluster.electors import PodElector
 from tests.cluster.namespaces import Namespace, install
-from tests.processes.electors import LONG, Leases
-from tests.processes.raw_client import RawClient
+from tests.processes.electors import LONG
 from tests.processes.running import wait_until
 
 
@@ -77,42 +75,3 @@ class TestAtStart:
             assert "kubectl apply -k deploy/" in elector.output.read_text()
             install(own_plane)
             wait_until(elector.has_session, "it recovers")
-
-
-class TestTheApiServerFails:
-    """Within the lease nothing is lost, and nobody is told anything."""
-
-    @pytest.mark.parametrize("part", ["api", "etcd", "paused"])
-    def test_for_less_than_the_lease(self, own_plane: ControlPlane, tmp_path: Path, part: str) -> None:
-        namespace = Namespace(own_plane, tmp_path)
-        with pod_electors(namespace, 2, Leases(30.0, 60.0)) as (one, other):
-            first, second = RawClient(one.url), RawClient(other.url)
-            with contextlib.ExitStack() as stack:
-                stack.callback(first.end)
-                stack.callback(second.end)
-                assert first.open().status == second.open().status == 200
-                held = first.acquire("a", "a" * 32)
-                assert held.status == 200
-                fail(own_plane, part)
-                assert first.heartbeat().body["lost"] == []
-                assert first.acquire("a", "a" * 32).body["token"] == held.body["token"]
-                waiting = second.begin_to_acquire("a", "b" * 32)
-                one.wait_for_waiters("a", 1)
-                assert first.release("a", "a" * 32).status in {202, 204}
-                granted = waiting.answer()
-                assert granted.status == 200
-                assert int(granted.body["token"]) > int(held.body["token"])
-
-
-def fail(plane: ControlPlane, part: str) -> None:
-    """Take it away for a moment."""
-    if part == "api":
-        plane.kill_api()
-        plane.start_api()
-    elif part == "etcd":
-        plane.kill_etcd()
-        plane.start_etcd()
-    else:
-        plane.signal_api(signal.SIGSTOP)
-        signal.sigtimedwait([], 3)
-        plane.signal_api(signal.SIGCONT)

@@ -81,7 +81,9 @@ CLASSICS = (
         (
             Edit(
                 OWN,
-                "            except StoreUnavailable:\n                await backoff.pause()\n",
+                "            except StoreUnavailable as error:\n"
+                "                self._note_failed_renewal(error)\n"
+                "                await backoff.pause()\n",
                 "            except StoreUnavailable:\n"
                 "                return self._committed(wanted, self._version, earliest_sent_at)\n",
             ),

@@ -147,12 +147,21 @@ def stored_tokens_rise(writes: Sequence[Write]) -> Iterator[str]:
 
 
 def sessions_never_go_back(writes: Iterable[Write]) -> Iterator[str]:
-    """I9 for sessions: epoch and seq never fall, and an ended one stays ended."""
+    """I9 for sessions: epoch and seq never fall, an ended one stays ended, and a deleted one is never used again.
+
+    After a deletion there may be a record that says `gone`, or a late copy of the first write, on which nothing hangs.
+    """
     last: dict[str, dict[str, Any]] = {}
+    deleted: set[str] = set()
     for write in writes:
-        if write.kind != "session" or write.spec is None:
+        if write.kind != "session":
             continue
-        before, after = last.get(write.name), write.spec
+        before, after = last.pop(write.name, None), write.spec
+        if after is None:
+            deleted.add(write.name)
+            continue
+        if after["state"] == "live" and after["seq"] > 0 and write.name in deleted:
+            yield f"session {write.name} lives again after it was deleted"
         if before is not None:
             if before["state"] == "ended" and after["state"] != "ended":
                 yield f"session {write.name} lives again"

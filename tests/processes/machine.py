@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tests.processes.checker import stored_writes, violations
@@ -24,6 +25,7 @@ class Machine:
         self._electors: list[ElectorProcess] = []
         self._raw_clients: list[RawClient] = []
         self.measured: list[tuple[str, float, float]] = []
+        self.checked: Counter[str] = Counter()
 
     def elector(self, leases: Leases = SHORT) -> ElectorProcess:
         """A running elector."""
@@ -89,9 +91,15 @@ class Machine:
         Raises:
             AssertionError: with every violation.
         """
-        writes = stored_writes(self._electors[0].store_path) if self._electors else []
-        found = list(violations(self.events(), writes))
-        assert not found, "\n".join(found)
+        events, writes = self.events(), stored_writes(self._electors[0].store_path) if self._electors else []
+        self.judge(events, len(writes), violations(events, writes))
+
+    def judge(self, events: Sequence[Event], writes: int, found: Iterable[str]) -> None:
+        """Count what was compared, and fail with every violation."""
+        kinds = Counter(event.kind if event.kind != "ok" else event.what for event in events)
+        self.checked.update(beliefs=kinds["belief"], acquisitions=kinds["acquire"], losses=kinds["told"], writes=writes)
+        sentences = list(found)
+        assert not sentences, "\n".join(sentences)
 
     def report(self) -> str:
         """What the processes printed, and what happened to them: for the reader of a failure."""

@@ -84,3 +84,10 @@ def test_a_session_that_goes_back():
 
 def test_a_session_that_lives_again():
     assert "lives again" in found(writes=(session(3, "ended"), session(4, seq=2)))
+
+
+def test_a_deleted_session_that_lives_again():
+    deletion = Write(4, "session", "s", None)
+    assert "lives again" in found(writes=(session(3), deletion, session(5, seq=2)))
+    assert found(writes=(session(3, seq=9), deletion, session(5, "gone", 0, 0), session(6, "ended", 0, 0))) == ""
+    assert found(writes=(session(3, "ended", seq=9), deletion, session(5, seq=0))) == ""

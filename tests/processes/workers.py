@@ -34,16 +34,18 @@ class WorkerProcess:
 
     def acquire(self, name: str, **arguments: Any) -> Event:
         """Have it acquire, and wait until it has."""
-        self.do("acquire", name=name, **arguments)
-        return self.wait_for("ok", name=name, what="acquire")
+        return self._do_and_wait("acquire", name, **arguments)
 
     def release(self, name: str) -> Event:
         """Have it release, and wait until it has."""
-        done = len(self.events("ok", name=name, what="release"))
-        self.do("release", name=name)
-        return wait_until(
-            lambda: self.events("ok", name=name, what="release")[done:], f"process {self.pid} releases {name!r}"
-        )[0]
+        return self._do_and_wait("release", name)
+
+    def _do_and_wait(self, what: str, name: str, **arguments: Any) -> Event:
+        done = len(self.events("ok", name=name, what=what))
+        self.do(what, name=name, **arguments)
+        return self._wait(lambda: self.events("ok", name=name, what=what)[done:], f"process {self.pid}: {what} {name}")[
+            0
+        ]
 
     # Faults ---------------------------------------------------------------------------------------------------------
 
