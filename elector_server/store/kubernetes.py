@@ -13,8 +13,8 @@ import asyncio
 import json
 from collections.abc import Callable
 from http import HTTPStatus
-from operator import attrgetter
-from typing import Any, Final
+from operator import attrgetter, itemgetter
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from elector_server.store import Conflict, Exists, Listing, Record, Spec, StoreUnavailable
@@ -43,6 +43,8 @@ from elector_server.store.watching import ChangeWatch, Topic
 
 # Without it the server would drop a field that an older definition does not know, in silence.
 _STRICT: Final = "?fieldValidation=Strict"
+
+Read = TypeVar("Read")
 
 _name = attrgetter("name")
 
@@ -82,7 +84,7 @@ class KubernetesStore:
         operation = self._operation("get", kind)
         answer = await self._call(operation, "GET", self._object(kind, name))
         if answer.status == HTTPStatus.OK:
-            return self._metadata.to_record(kind, self._body(operation, answer), name)
+            return _understood(operation, answer, lambda stored: self._metadata.to_record(kind, stored, name))
         status = Status.of(answer)
         if is_record_missing(status):
             return None
@@ -94,10 +96,13 @@ class KubernetesStore:
         answer = await self._call(operation, "GET", self._collection(kind) + _selectors(session, name))
         if answer.status != HTTPStatus.OK:
             raise refusal(operation, Status.of(answer))
-        body = self._body(operation, answer)
-        found = (self._metadata.to_record(kind, stored, name) for stored in body["items"])
-        records = (record for record in found if record is not None and session in {None, record.session})
-        return Listing(tuple(sorted(records, key=_name)), version_of(body))
+
+        def read(body: Any) -> Listing:
+            found = (self._metadata.to_record(kind, stored, name) for stored in body["items"])
+            records = (record for record in found if record is not None and session in {None, record.session})
+            return Listing(tuple(sorted(records, key=_name)), version_of(body))
+
+        return _understood(operation, answer, read)
 
     async def create(self, kind: str, name: str, session: str, spec: Spec) -> Record:
         """Write an object that is not there."""
@@ -105,7 +110,8 @@ class KubernetesStore:
         body = to_object(kind, name, session, spec)
         answer = await self._call(operation, "POST", self._collection(kind) + _STRICT, body)
         if answer.status == HTTPStatus.CREATED:
-            return Record(kind, name, self._metadata.see(kind, self._body(operation, answer)), session, spec)
+            version = _understood(operation, answer, lambda stored: self._metadata.see(kind, stored))
+            return Record(kind, name, version, session, spec)
         status = Status.of(answer)
         if status.reason == "AlreadyExists":
             raise Exists(f"{kind} {name!r} is there")
@@ -117,7 +123,8 @@ class KubernetesStore:
         body = self._metadata.keep(kind, to_object(kind, name, session, spec, version))
         answer = await self._call(operation, "PUT", self._object(kind, name) + _STRICT, body)
         if answer.status == HTTPStatus.OK:
-            return Record(kind, name, self._metadata.see(kind, self._body(operation, answer)), session, spec)
+            written = _understood(operation, answer, lambda stored: self._metadata.see(kind, stored))
+            return Record(kind, name, written, session, spec)
         raise _refused_condition(operation, Status.of(answer), f"{kind} {name!r}", version)
 
     async def delete(self, kind: str, name: str, version: int) -> None:
@@ -132,6 +139,7 @@ class KubernetesStore:
         answer = await self._call(operation, "DELETE", self._object(kind, name), options)
         if answer.status not in {HTTPStatus.OK, HTTPStatus.ACCEPTED}:
             raise _refused_condition(operation, Status.of(answer), f"{kind} {name!r}", version)
+        _understood(operation, answer, itemgetter("kind"))
         self._metadata.forget(kind, object_name(name))
 
     def watch(self, kind: str, since: int, *, name: str | None = None, session: str | None = None) -> ChangeWatch:
@@ -171,12 +179,13 @@ class KubernetesStore:
     def _operation(self, verb: str, kind: str) -> Operation:
         return Operation(verb, plural(kind), self._namespace)
 
-    @staticmethod
-    def _body(operation: Operation, answer: Answer) -> Any:
-        try:
-            return json.loads(answer.body)
-        except ValueError as error:
-            raise not_answered(operation, NotAnswered("the answer is not JSON")) from error
+
+def _understood(operation: Operation, answer: Answer, read: Callable[[Any], Read]) -> Read:
+    """What a success says. One that says something else is none: who sent it was not the API server."""
+    try:
+        return read(json.loads(answer.body))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise not_answered(operation, NotAnswered("the answer is none of Kubernetes")) from error
 
 
 def _selectors(session: str | None, name: str | None) -> str:

@@ -11,7 +11,7 @@ status, reason                       raised             code
 413, etcd's limit                    StoreUnavailable   record_too_large
 422                                  StoreUnavailable   record_refused
 429                                  StoreUnavailable   api_busy
-5xx                                  OutcomeUnknown (of a write)   api_failing
+5xx, and whatever else is odd        OutcomeUnknown (of a write)   api_failing
 no connection                        StoreUnavailable   api_unreachable, tls_failure
 no answer                            OutcomeUnknown (of a write)   api_silent
 """
@@ -74,14 +74,15 @@ class Status(NamedTuple):
     @classmethod
     def of_object(cls, body: dict[str, Any], code: int) -> Status:
         """Read a Status object, as a stream may also contain one."""
-        details = body.get("details") or {}
-        message = str(body.get("message", ""))[:_TEXT_CHARACTERS_MAX]
+        details = body.get("details")
+        details = details if isinstance(details, dict) else {}
+        told = body.get("code")
         return cls(
-            int(body.get("code") or code),
-            body.get("reason", ""),
-            message,
-            details.get("kind", ""),
-            details.get("name", ""),
+            told if isinstance(told, int) and told else code,
+            str(body.get("reason", "")),
+            str(body.get("message", ""))[:_TEXT_CHARACTERS_MAX],
+            str(details.get("kind", "")),
+            str(details.get("name", "")),
             is_status=True,
         )
 
@@ -94,7 +95,8 @@ def is_record_missing(status: Status) -> bool:
 def refusal(operation: Operation, status: Status) -> StoreUnavailable:
     """The error for an answer that is neither success nor part of the store's protocol."""
     message, code = _meaning(operation, status)
-    if status.code >= 500 and operation.writes and code != "record_too_large":
+    # Only a refusal of the request itself (4xx) says that nothing was done, be it a redirect or an odd success.
+    if not 400 <= status.code < 500 and operation.writes and code != "record_too_large":
         return OutcomeUnknown(message, code)
     return StoreUnavailable(message, code)
 

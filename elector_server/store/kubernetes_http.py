@@ -27,6 +27,12 @@ CONCURRENT_CALLS_MAX: Final = 8
 IDLE_SECONDS: Final = 60.0
 """Shorter than the 90 s after which the API server closes an idle connection: no request meets a closing one."""
 
+HEAD_BYTES_MAX: Final = 256 * 1024
+"""More headers than any API server sends. What comes without end must not fill the memory."""
+
+BODY_BYTES_MAX: Final = 32 * 1024 * 1024
+"""More than a list of ten thousand locks."""
+
 _SILENT_PEER_MILLISECONDS: Final = 10_000
 
 
@@ -76,6 +82,8 @@ class Connection(asyncio.Protocol):
         self._on_data: Callable[[bytes], None] | None = None
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
+        self._head_bytes = self._body_bytes = 0
+        self._has_head = False
         self.idle_since = 0.0
         self.reusable = True
 
@@ -88,11 +96,16 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes from the server; any that nobody asked for end the connection."""
         if self._parser is None:
-            return self.abort()
+            self.abort()
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._fail(f"the answer is not HTTP: {error}")
+        if not self._has_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._fail("the answer's headers are larger than any of the API server")
 
     def eof_received(self) -> None:
         """The server says no more."""
@@ -110,6 +123,10 @@ class Connection(asyncio.Protocol):
         """One header line."""
         self._headers[name.lower()] = value
 
+    def on_headers_complete(self) -> None:
+        """No more header lines."""
+        self._has_head = True
+
     def on_body(self, data: bytes) -> None:
         """A part of the body. Of a refusal the whole body is wanted, even if it answers a stream."""
         if self._on_data is not None and self._parser.get_status_code() == HTTPStatus.OK:
@@ -119,6 +136,9 @@ class Connection(asyncio.Protocol):
                 self._fail(f"the stream is not what it should be: {error}")
         else:
             self._body.append(data)
+            self._body_bytes += len(data)
+            if self._body_bytes > BODY_BYTES_MAX:
+                self._fail("the answer is larger than any of the API server")
 
     def on_message_complete(self) -> None:
         """The answer is whole; or it was an interim one, and the answer follows."""
@@ -138,6 +158,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._answer = asyncio.get_running_loop().create_future()
         self._headers, self._body, self._on_data = {}, [], on_data
+        self._head_bytes, self._body_bytes, self._has_head = 0, 0, False
         try:
             self._transport.write(head + body)
             return await self._answer
@@ -158,7 +179,7 @@ class Connection(asyncio.Protocol):
         await asyncio.wait([self._closed], timeout=CONNECT_SECONDS)
 
     def _fail(self, why: str) -> None:
-        self.reusable = False
+        self.abort()
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(NotAnswered(why))
 

@@ -46,6 +46,14 @@ SILENCE_SECONDS: Final = 5.0
 
 REMEMBERED: Final = 1_000
 
+LINE_BYTES_MAX: Final = 16 * 1024 * 1024
+"""More than one event can have: etcd takes no object of more than 1.5 MiB."""
+
+QUICK_SECONDS: Final = 1.0
+"""A request that ends sooner and brings nothing is followed by a pause, and each further one by a longer one."""
+
+PAUSE_SECONDS: Final = (0.05, 2.0)
+
 _Collection = Callable[[str], tuple[str, Operation]]
 _ToRecord = Callable[[str, dict[str, Any], str | None], Record | None]
 
@@ -202,9 +210,18 @@ class Stream:
         self.readers.clear()
 
     async def _run(self) -> None:
+        clock = asyncio.get_running_loop().time
+        least, most = PAUSE_SECONDS
+        pause = least
         try:
             while True:
+                begun_at, before = clock(), self._newest
                 await self._follow_one_request()
+                if self._newest > before or clock() - begun_at > QUICK_SECONDS:
+                    pause = least
+                else:
+                    await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+                    pause = min(2 * pause, most)
         except StoreError as error:
             self._end_itself(error)
         except Exception as error:  # noqa: BLE001 - its readers must not wait for ever, whatever it was
@@ -236,6 +253,8 @@ class Stream:
     def _take(self, data: bytes) -> None:
         """Bytes of the answer: events, one in each line. Raises ValueError if they are not that."""
         *lines, self._text = (self._text + data).split(b"\n")
+        if len(self._text) > LINE_BYTES_MAX:
+            raise ValueError("one event has no end")
         for line in lines:
             if line and self._failure is None:
                 self._take_event(json.loads(line))
