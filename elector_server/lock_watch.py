@@ -62,14 +62,16 @@ class LockWatch:
             self._task = None
 
     async def _attend(self) -> None:
-        backoff = Backoff(self._core.clock, self._core.random)
+        clock = self._core.clock
+        backoff = Backoff(clock, self._core.random)
         since = self._lock.version
         while True:
+            begun_at = clock.now()
             try:
                 await self._follow(since)
-            except WatchExpired:
-                since = await self._poll() or since
-            except StoreUnavailable:
+            except (WatchExpired, StoreUnavailable):
+                if clock.now() - begun_at > self._core.durations.poll_seconds:
+                    backoff = Backoff(clock, self._core.random)
                 await backoff.pause()
                 since = await self._poll() or since
 

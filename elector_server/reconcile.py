@@ -32,16 +32,17 @@ class Reconcile:
 
     async def run(self) -> None:
         """Compare until cancelled."""
-        backoff = Backoff(self._core.clock, self._core.random)
+        clock = self._core.clock
+        backoff = Backoff(clock, self._core.random)
         while True:
+            begun_at = clock.now()
             try:
                 listing = await self._list()
                 self._compare(listing)
                 await self._follow(listing.version)
-                backoff = Backoff(self._core.clock, self._core.random)
-            except WatchExpired:
-                continue
-            except StoreUnavailable:
+            except (WatchExpired, StoreUnavailable):
+                if clock.now() - begun_at > self._core.durations.poll_seconds:
+                    backoff = Backoff(clock, self._core.random)
                 await backoff.pause()
 
     async def _list(self) -> Listing:
