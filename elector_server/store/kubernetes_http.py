@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The answer is whole; or it was an interim one, and the answer follows."""
         if self._parser.get_status_code() < HTTPStatus.OK:
-            self._headers, self._body = {}, []
+            self._headers, self._body, self._has_head = {}, [], False
             return
         self.reusable = self.reusable and self._parser.should_keep_alive()
         if self._answer is not None and not self._answer.done():
