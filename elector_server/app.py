@@ -87,6 +87,7 @@ def _kubernetes(settings: Settings, port: int) -> tuple[Identity, Store]:
     # Imported here, because nobody else needs it. The store is made even if the API server is out of reach.
     from elector_server.store.kubernetes import KubernetesStore  # noqa: PLC0415 - see above
     from elector_server.store.kubernetes_access import NoAccess, load_access  # noqa: PLC0415 - see above
+    from elector_server.store.kubernetes_api import PAUSE_SECONDS_MAX  # noqa: PLC0415 - see above
 
     try:
         access = load_access(os.environ)
@@ -96,7 +97,13 @@ def _kubernetes(settings: Settings, port: int) -> tuple[Identity, Store]:
         ) from error
     namespace = settings.namespace or access.namespace
     log.info("the locks are objects of namespace %s in the API server at %s", namespace, access.server)
-    store = KubernetesStore(lambda: load_access(os.environ), namespace, access.server)
+    store = KubernetesStore(
+        lambda: load_access(os.environ),
+        namespace,
+        access.server,
+        # Half of what one renewal may wait for the next: so a pause never costs the session, however short its lease.
+        pause_seconds_max=min(PAUSE_SECONDS_MAX, settings.durations.renew_seconds / 2),
+    )
     pod = settings.pod
     return (host_identity(port) if pod is None else pod_identity(pod.name, pod.uid, port)), store
 

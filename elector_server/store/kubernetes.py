@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from elector_server.store import Conflict, Exists, Listing, Record, Spec, StoreUnavailable
 from elector_server.store.kubernetes_access import Access
-from elector_server.store.kubernetes_api import Api
+from elector_server.store.kubernetes_api import PAUSE_SECONDS_MAX, Api
 from elector_server.store.kubernetes_errors import (
     Operation,
     Status,
@@ -56,12 +56,20 @@ class KubernetesStore:
         load: reads the access to the API server as it is now.
         namespace: where the records are.
         server: the API server's address, for messages.
+        pause_seconds_max: how long a server that asks for a pause (Retry-After) gets one.
     """
 
-    def __init__(self, load: Callable[[], Access], namespace: str, server: str) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Access],
+        namespace: str,
+        server: str,
+        *,
+        pause_seconds_max: float = PAUSE_SECONDS_MAX,
+    ) -> None:
         self._namespace = namespace
         self._server = server
-        self._api = Api(load)
+        self._api = Api(load, pause_seconds_max)
         self._metadata = ForeignMetadata()
         self._streams = Streams(
             self._api,

@@ -111,7 +111,17 @@ def _load_kubeconfig(configuration: Configuration, paths: str) -> str:
     load_kube_config(paths, client_configuration=configuration, persist_config=False)  # type: ignore[no-untyped-call]
     _, active = list_kube_config_contexts(paths)  # type: ignore[no-untyped-call]
     context: Mapping[str, Any] = active["context"]
+    if not (_authorization(configuration) or configuration.cert_file) and _has_plugin(paths, str(context.get("user"))):
+        # The package only logs it, and would go on as nobody.
+        raise NoAccess("the plugin that the kubeconfig names for the user's credentials (exec) gave none")
     return str(context.get("namespace") or NAMESPACE_DEFAULT)
+
+
+def _has_plugin(paths: str, user: str) -> bool:
+    from kubernetes.config.kube_config import KubeConfigMerger  # noqa: PLC0415 - see load_access
+
+    users = KubeConfigMerger(paths).config["users"]  # type: ignore[no-untyped-call]
+    return any(one["name"] == user and "exec" in (one["user"] or {}) for one in users.value)
 
 
 def _access(configuration: Configuration, namespace: str, *, rotates: bool) -> Access:

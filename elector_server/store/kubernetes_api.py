@@ -24,8 +24,8 @@ CALL_SECONDS: Final = 10.0
 REREAD_SECONDS: Final = 30.0
 """How old a token from a file may get. The kubelet replaces it long before it ends."""
 
-RETRY_AFTER_SECONDS_MAX: Final = 2.0
-"""How long a server that asks for a pause gets one. A session's renewals can not wait for longer."""
+PAUSE_SECONDS_MAX: Final = 2.0
+"""How long a server that asks for a pause gets one, whatever it asks for."""
 
 
 class Api:
@@ -33,14 +33,16 @@ class Api:
 
     Args:
         load: reads the access as it is now; may take long, so it runs in a thread.
+        pause_seconds_max: how long a server that asks for a pause gets one.
     """
 
-    def __init__(self, load: Callable[[], Access]) -> None:
+    def __init__(self, load: Callable[[], Access], pause_seconds_max: float = PAUSE_SECONDS_MAX) -> None:
         self._load = load
+        self._pause_seconds_max = pause_seconds_max
         self._access: Access | None = None
         self._loaded_at = 0.0
         self._stale = False
-        self._loading = asyncio.Lock()
+        self._loading: asyncio.Future[Access] | None = None
         self._quiet_until = 0.0
         self._pool = Pool(f"metaparticle-elector/{wire.VERSION}")
 
@@ -106,15 +108,25 @@ class Api:
         return access
 
     async def _renewed(self, refused: Access | None) -> Access:
-        """The access as it is now; read once for all who found the same one wanting."""
-        async with self._loading:
-            if self._access is None or self._access is refused:
-                try:
-                    self._access = await asyncio.to_thread(self._load)
-                except NoAccess as error:
-                    raise StoreUnavailable(str(error), "no_access") from error
-                self._loaded_at, self._stale = asyncio.get_running_loop().time(), False
+        """The access as it is now; read once for all who found the same one wanting.
+
+        Whoever gives up waiting does not end it: a plugin that takes longer than one request would never get done.
+        """
+        if self._access is not None and self._access is not refused:
             return self._access
+        if self._loading is None:
+            self._loading = asyncio.ensure_future(asyncio.to_thread(self._load))
+            self._loading.add_done_callback(self._loaded)
+        try:
+            return await asyncio.shield(self._loading)
+        except NoAccess as error:
+            raise StoreUnavailable(str(error), "no_access") from error
+
+    def _loaded(self, loading: asyncio.Future[Access]) -> None:
+        self._loading = None
+        if not loading.cancelled() and loading.exception() is None:
+            self._access = loading.result()
+            self._loaded_at, self._stale = asyncio.get_running_loop().time(), False
 
     async def _pause(self) -> None:
         seconds = self._quiet_until - asyncio.get_running_loop().time()
@@ -124,7 +136,8 @@ class Api:
     def _noted(self, answer: Answer) -> Answer:
         wanted = answer.headers.get(b"retry-after", b"") if answer.status >= 400 else b""
         if wanted.isdigit():
-            pause = min(int(wanted), RETRY_AFTER_SECONDS_MAX)
+            # No more digits than int() takes, and enough for any pause.
+            pause = min(int(wanted[:9]), self._pause_seconds_max)
             self._quiet_until = asyncio.get_running_loop().time() + pause
         return answer
 

@@ -10,7 +10,9 @@ import pytest
 from elector_server.store import OutcomeUnknown, StoreUnavailable, WatchExpired
 from elector_server.store import kubernetes_http as http_module
 from elector_server.store import kubernetes_watching as watching_module
-from tests.stores.fake_api import STREAM_END, STREAM_HEAD, FakeApi, Seen, answer
+from elector_server.store.kubernetes import KubernetesStore
+from tests.processes.running import GENEROUS
+from tests.stores.fake_api import STREAM_END, STREAM_HEAD, FakeApi, Seen, answer, stored
 from tests.stores.harness import LOCK, next_change
 from tests.stores.test_kubernetes_http import READS, WRITES, in_loop, outcome
 
@@ -109,4 +111,23 @@ class TestNoBusyLoop:
                     with pytest.raises(WatchExpired):
                         await next_change(watch)
             assert len(api.requests) == 3
+            await store.close()
+
+
+class TestPauses:
+    @pytest.mark.parametrize("wanted", ["1000000000", "9" * 5000])
+    @in_loop
+    async def test_an_absurd_one_is_cut_short(self, wanted: str) -> None:
+        async def behave(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+            first = len(api.requests) == 1
+            writer.write(answer(429, Retry_After=wanted) if first else answer(200, stored("a", 7)))
+
+        async with FakeApi(behave) as api:
+            store = KubernetesStore(api.access, "ns", "there", pause_seconds_max=0.2)
+            with pytest.raises(StoreUnavailable):
+                await store.get(LOCK, "a")
+            async with asyncio.timeout(0.2 * GENEROUS):
+                begun = asyncio.get_running_loop().time()
+                assert await store.get(LOCK, "a")
+            assert asyncio.get_running_loop().time() - begun > 0.15
             await store.close()
