@@ -19,6 +19,7 @@ from elector_server.rules.lock import KIND, Hold, Lock
 from elector_server.rules.turn import Known, Sight, Step, next_step
 from elector_server.seen_versions import StoreWentBack
 from elector_server.store import Conflict, Exists, Record, StoreUnavailable
+from elector_server.trouble import Trouble
 from elector_server.waiters import Grant, LocalHold, Presented, Waiter, held_by
 from elector_server.writes import Abandoned, Backoff, attempt, settle
 
@@ -50,6 +51,7 @@ class NamedLock:
         self._version = 0
         self._pumping: asyncio.Task[None] | None = None
         self._watch = LockWatch(core, self)
+        self._trouble = Trouble()
 
     # What is wanted -------------------------------------------------------------------------------------------------
 
@@ -206,6 +208,7 @@ class NamedLock:
                 try:
                     await self._carry_out(step, session)
                     backoff = None
+                    self._trouble.over(f"lock {self.name!r} can be written again")
                 except (Exists, Conflict):
                     self._was_refused(version)
                 except Abandoned:
@@ -216,6 +219,8 @@ class NamedLock:
                     self.fail_waiters(QueueFull(self.name, rules.QUEUE_TICKETS_MAX))
                 except StoreUnavailable as error:
                     self._refuse_tries(StoreDown(str(error)))
+                    if session.trouble.cause is None:  # Else the whole store is away, and that is said already.
+                        self._trouble.note(error, f"lock {self.name!r} can not be written")
                     backoff = backoff or Backoff(self._core.clock, self._core.random)
                     await backoff.pause()
         finally:
