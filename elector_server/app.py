@@ -87,7 +87,6 @@ def _kubernetes(settings: Settings, port: int) -> tuple[Identity, Store]:
     # Imported here, because nobody else needs it. The store is made even if the API server is out of reach.
     from elector_server.store.kubernetes import KubernetesStore  # noqa: PLC0415 - see above
     from elector_server.store.kubernetes_access import NoAccess, load_access  # noqa: PLC0415 - see above
-    from elector_server.store.kubernetes_api import PAUSE_SECONDS_MAX  # noqa: PLC0415 - see above
 
     try:
         access = load_access(os.environ)
@@ -101,8 +100,8 @@ def _kubernetes(settings: Settings, port: int) -> tuple[Identity, Store]:
         lambda: load_access(os.environ),
         namespace,
         access.server,
-        # Half of what one renewal may wait for the next: so a pause never costs the session, however short its lease.
-        pause_seconds_max=min(PAUSE_SECONDS_MAX, settings.durations.renew_seconds / 2),
+        # A little less than the elector waits: so it hears why, and no pause that is asked for costs the session.
+        call_seconds=0.9 * settings.durations.attempt_seconds,
     )
     pod = settings.pod
     return (host_identity(port) if pod is None else pod_identity(pod.name, pod.uid, port)), store

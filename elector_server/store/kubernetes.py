@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable
 from http import HTTPStatus
 from operator import attrgetter, itemgetter
@@ -19,7 +20,7 @@ from urllib.parse import quote
 
 from elector_server.store import Conflict, Exists, Listing, Record, Spec, StoreUnavailable
 from elector_server.store.kubernetes_access import Access
-from elector_server.store.kubernetes_api import PAUSE_SECONDS_MAX, Api
+from elector_server.store.kubernetes_api import Api
 from elector_server.store.kubernetes_errors import (
     Operation,
     Status,
@@ -56,7 +57,7 @@ class KubernetesStore:
         load: reads the access to the API server as it is now.
         namespace: where the records are.
         server: the API server's address, for messages.
-        pause_seconds_max: how long a server that asks for a pause (Retry-After) gets one.
+        call_seconds: how long its caller waits for one call: what ends sooner says why.
     """
 
     def __init__(
@@ -65,11 +66,11 @@ class KubernetesStore:
         namespace: str,
         server: str,
         *,
-        pause_seconds_max: float = PAUSE_SECONDS_MAX,
+        call_seconds: float = math.inf,
     ) -> None:
         self._namespace = namespace
         self._server = server
-        self._api = Api(load, pause_seconds_max)
+        self._api = Api(load, call_seconds)
         self._metadata = ForeignMetadata()
         self._streams = Streams(
             self._api,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import ssl
 from collections.abc import Callable
 from http import HTTPStatus
@@ -33,12 +34,12 @@ class Api:
 
     Args:
         load: reads the access as it is now; may take long, so it runs in a thread.
-        pause_seconds_max: how long a server that asks for a pause gets one.
+        call_seconds: how long its caller waits for one call. Half of it is the longest pause that a server gets.
     """
 
-    def __init__(self, load: Callable[[], Access], pause_seconds_max: float = PAUSE_SECONDS_MAX) -> None:
+    def __init__(self, load: Callable[[], Access], call_seconds: float = math.inf) -> None:
         self._load = load
-        self._pause_seconds_max = pause_seconds_max
+        self._call_seconds = call_seconds
         self._access: Access | None = None
         self._loaded_at = 0.0
         self._stale = False
@@ -63,7 +64,7 @@ class Api:
 
         async def send(access: Access) -> Answer:
             request = Request(method, access.prefix + path, content, access.authorization)
-            return await self._pool.call(access.target, request, CALL_SECONDS)
+            return await self._pool.call(access.target, request, min(CALL_SECONDS, self._call_seconds))
 
         await self._pause()
         return self._noted(await self._with_access(send))
@@ -137,7 +138,7 @@ class Api:
         wanted = answer.headers.get(b"retry-after", b"") if answer.status >= 400 else b""
         if wanted.isdigit():
             # No more digits than int() takes, and enough for any pause.
-            pause = min(int(wanted[:9]), self._pause_seconds_max)
+            pause = min(int(wanted[:9]), PAUSE_SECONDS_MAX, self._call_seconds / 2)
             self._quiet_until = asyncio.get_running_loop().time() + pause
         return answer
 

@@ -231,7 +231,7 @@ class Pool:
     async def _exchange(
         self, target: Target, request: Request, seconds: float, on_data: Callable[[bytes], None] | None
     ) -> Answer:
-        connection = self._kept(target) or await self._connect(target)
+        connection = self._kept(target) or await self._connect(target, min(CONNECT_SECONDS, seconds))
         try:
             async with asyncio.timeout(seconds):
                 answer = await connection.exchange(_head(target, request, self._user_agent), request.body, on_data)
@@ -264,10 +264,10 @@ class Pool:
         connection.abort()
         self._open.discard(connection)
 
-    async def _connect(self, target: Target) -> Connection:
+    async def _connect(self, target: Target, seconds: float) -> Connection:
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
+            async with asyncio.timeout(seconds):
                 transport, connection = await loop.create_connection(
                     lambda: Connection(target),
                     target.host,
@@ -276,7 +276,7 @@ class Pool:
                     server_hostname=target.server_name if target.tls else None,
                 )
         except TimeoutError as error:
-            raise NotSent(f"no connection to {target.host}:{target.port} within {CONNECT_SECONDS:g} s") from error
+            raise NotSent(f"no connection to {target.host}:{target.port} within {seconds:g} s") from error
         except (OSError, ssl.SSLError) as error:
             raise NotSent(str(error)) from error
         _notice_silent_peers(transport.get_extra_info("socket"))

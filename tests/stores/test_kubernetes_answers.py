@@ -123,10 +123,10 @@ class TestPauses:
             writer.write(answer(429, Retry_After=wanted) if first else answer(200, stored("a", 7)))
 
         async with FakeApi(behave) as api:
-            store = KubernetesStore(api.access, "ns", "there", pause_seconds_max=0.2)
+            store = KubernetesStore(api.access, "ns", "there", call_seconds=0.4)
             with pytest.raises(StoreUnavailable):
                 await store.get(LOCK, "a")
-            async with asyncio.timeout(0.2 * GENEROUS):
+            async with asyncio.timeout(0.4 * GENEROUS):
                 begun = asyncio.get_running_loop().time()
                 assert await store.get(LOCK, "a")
             assert asyncio.get_running_loop().time() - begun > 0.15
