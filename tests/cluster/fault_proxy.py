@@ -19,7 +19,7 @@ import ssl
 import struct
 import subprocess
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -101,7 +101,8 @@ class Exchange:
         """Break the connection as a router does that has forgotten it: with a RST."""
         self.reused = False
         raw: socket.socket = self._writer.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with contextlib.suppress(OSError):  # The elector may have closed it before.
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
     def close(self) -> None:
@@ -219,6 +220,22 @@ class FaultProxy:
         """Break those that run: they began before the rules did."""
         self._loop.call_soon_threadsafe(self._reset_watches)
 
+    def break_all(self) -> None:
+        """Break every connection of electors."""
+        self._loop.call_soon_threadsafe(lambda: [writer.transport.abort() for writer in list(self._open)])
+
+    def use_certificate(self, folder: Path) -> None:
+        """Be known by another certificate from the next connection on."""
+        self._context.load_cert_chain(folder / "proxy.crt", folder / "proxy.key")
+
+    def stop_listening(self) -> None:
+        """Refuse every new connection."""
+        self._run(self._close_server())
+
+    def listen_again(self) -> None:
+        """At the same port."""
+        self._run(self._listen())
+
     def asked(self, verb: str = "", plural: str = "") -> list[Exchange]:
         """What was asked so far, of one kind."""
         return [one for one in self.seen if verb in {"", one.verb} and plural in {"", one.plural}]
@@ -227,13 +244,12 @@ class FaultProxy:
 
     async def _main(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.authority, self._folder / "proxy.key")
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context, limit=LIMIT)
-        self.port = server.sockets[0].getsockname()[1]
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(self.authority, self._folder / "proxy.key")
+        await self._listen()
         self._listening.set()
         await self._stop.wait()
-        server.close()
+        await self._close_server()
         writers = [*self._open, *(writer for _, writer in self._kept)]
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in tasks:
@@ -243,6 +259,16 @@ class FaultProxy:
             writer.transport.abort()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._context, limit=LIMIT)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close_server(self) -> None:
+        self._server.close()
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(START_SECONDS)
 
     def _reset_watches(self) -> None:
         for exchange in self._under_way:

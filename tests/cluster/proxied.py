@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.electors import PodElector
 from tests.cluster.fault_proxy import Exchange, FaultProxy
@@ -18,6 +20,7 @@ from tests.cluster.pods import PodMachine
 from tests.cluster.record_checker import violations
 from tests.cluster.recorder import Recorder
 from tests.processes.electors import Leases, free_port
+from tests.processes.reporting import watched
 from tests.processes.running import wait_until
 from tests.processes.workers import WorkerProcess
 
@@ -132,16 +135,17 @@ class ProxiedPods(PodMachine):
 
 
 @contextlib.contextmanager
-def proxied_pods(plane: ControlPlane, recorder: Recorder, folder: Path, leases: Leases) -> Iterator[ProxiedPods]:
-    """Both pods, running. Shared by the tests of a class or file; each checks all beliefs at its end."""
+def proxied_pods(
+    request: pytest.FixtureRequest, plane: ControlPlane, recorder: Recorder, folder: Path, leases: Leases
+) -> Iterator[ProxiedPods]:
+    """Both pods, running, shared by the tests of a file; all beliefs are checked at the end of each, and of all."""
     namespace = Namespace(plane, folder)
-    with FaultProxy(plane, namespace.folder / "proxy") as proxy:
-        pods = ProxiedPods(namespace, recorder, proxy, leases)
-        try:
-            pods.start()
-            yield pods
-        finally:
-            pods.end()
+    with (
+        FaultProxy(plane, namespace.folder / "proxy") as proxy,
+        watched(request, ProxiedPods(namespace, recorder, proxy, leases)) as pods,
+    ):
+        pods.start()
+        yield pods
 
 
 @contextlib.contextmanager

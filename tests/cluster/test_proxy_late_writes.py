@@ -20,7 +20,7 @@ from tests.processes.history import now_ns, seconds_between
 from tests.processes.running import GENEROUS, wait_until
 
 LATE_SECONDS: Final = 30.0
-LEASES: Final = Leases(20.0, 60.0)
+LEASES: Final = Leases(10.0, 60.0)
 
 
 class LateWrites:
@@ -32,11 +32,12 @@ class LateWrites:
         self.rules: dict[str, Rule] = {}
 
     def begin(self) -> None:
+        self._begin_loss()
+        self.rules["renewal"] = self._hold(self.lasting, "update", "sessions")
         self._begin_create()
         self._begin_hand_off()
         self._begin_delete()
-        self.rules["renewal"] = self._hold(self.lasting, "update", "sessions")
-        self._begin_loss()
+        self._end_loss()
         wait_until(lambda: self.rules["renewal"].is_used_up, "a renewal is late")
 
     def _hold(self, pods: ProxiedPods, verb: str, plural: str) -> Rule:
@@ -73,6 +74,9 @@ class LateWrites:
         pods.queue_up_there("lost")
         self.rules["of a lost session"] = pods.proxy.rule(faults.hold_the_request(LATE_SECONDS))
         pods.here.do("acquire", name="asked for in vain", timeout=1.0)
+
+    def _end_loss(self) -> None:
+        pods = self.lost
         pods.there.wait_for("ok", what="acquire", name="lost")
         pods.proxy.clear()
         pods.near.wait_until_ready()
@@ -86,11 +90,13 @@ class LateWrites:
 
 
 @pytest.fixture(scope="module")
-def late(plane: ControlPlane, recorder: Recorder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LateWrites]:
+def late(
+    request: pytest.FixtureRequest, plane: ControlPlane, recorder: Recorder, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LateWrites]:
     folder = tmp_path_factory.mktemp("late")
     with (
-        proxied_pods(plane, recorder, folder / "lasting", LEASES) as lasting,
-        proxied_pods(plane, recorder, folder / "lost", SHORT) as lost,
+        proxied_pods(request, plane, recorder, folder / "lasting", LEASES) as lasting,
+        proxied_pods(request, plane, recorder, folder / "lost", SHORT) as lost,
     ):
         writes = LateWrites(lasting, lost)
         writes.begin()

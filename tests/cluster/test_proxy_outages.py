@@ -23,13 +23,15 @@ FAULTS: Final[dict[str, tuple[Fault, set[str]]]] = {
     "429, Retry-After: 1000000000": (faults.refuse(429, "TooManyRequests", Retry_After="1000000000"), {"api_busy"}),
     "503": (faults.refuse(503, "ServiceUnavailable"), {"api_failing"}),
     "resets": (faults.reset, {"api_silent"}),
-    "silence": (faults.stay_silent, {"store_unavailable", "api_silent"}),
+    "silence": (faults.stay_silent, {"api_silent"}),
 }
 
 
 @pytest.fixture(scope="module")
-def shared(plane: ControlPlane, recorder: Recorder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxiedPods]:
-    with proxied_pods(plane, recorder, tmp_path_factory.mktemp("outages"), SHORT) as pods:
+def shared(
+    request: pytest.FixtureRequest, plane: ControlPlane, recorder: Recorder, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ProxiedPods]:
+    with proxied_pods(request, plane, recorder, tmp_path_factory.mktemp("outages"), SHORT) as pods:
         yield pods
 
 

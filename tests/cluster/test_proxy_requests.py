@@ -21,7 +21,7 @@ from tests.cluster.namespaces import Namespace
 from tests.cluster.proxied import ProbedElector
 from tests.processes.electors import LONG, Leases
 from tests.processes.raw_client import RawClient
-from tests.processes.running import wait_until
+from tests.processes.running import GENEROUS, wait_until
 from tests.stores.harness import LOCK
 
 SPEC: Final = {"owner": "pod", "epoch": 1, "lease_seconds": 20.0}
@@ -102,12 +102,13 @@ def test_each_call_is_one_request_whatever_comes_of_it(
 
 def test_no_call_waits_for_ever(proxy: FaultProxy, namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that takes each request and never answers: our own clock ends it. All side by side."""
+    monkeypatch.setattr(api_module, "CALL_SECONDS", 2.0)
     monkeypatch.setattr(watching_module, "REQUEST_SECONDS", (1, 1))
     monkeypatch.setattr(watching_module, "SILENCE_SECONDS", 1.0)
     proxy.rule(faults.stay_silent)
 
     async def run() -> None:
-        async with store_behind(proxy, namespace) as store, asyncio.timeout(2 * api_module.CALL_SECONDS):
+        async with store_behind(proxy, namespace) as store, asyncio.timeout(2.0 * GENEROUS):
             ends = await asyncio.gather(*(call(store) for call in CALLS.values()), return_exceptions=True)
         for verb, end in zip(CALLS, ends, strict=True):
             assert type(end) is (OutcomeUnknown if verb in WRITES else StoreUnavailable), (verb, end)

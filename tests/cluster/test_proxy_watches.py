@@ -21,7 +21,7 @@ from tests.processes.running import GENEROUS, wait_until
 LEASES: Final = Leases(10.0, 60.0)
 POLL_SECONDS: Final = LEASES.lease_seconds / 5
 SLACK_SECONDS: Final = 0.3
-LOOK_SECONDS: Final = 4.0
+LOOK_SECONDS: Final = 2.5
 """For how long requests are counted."""
 
 EXPIRED: Final = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
@@ -46,8 +46,10 @@ FAULTS: Final[dict[str, Fault]] = {
 
 
 @pytest.fixture(scope="module")
-def shared(plane: ControlPlane, recorder: Recorder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxiedPods]:
-    with proxied_pods(plane, recorder, tmp_path_factory.mktemp("watches"), LEASES) as pods:
+def shared(
+    request: pytest.FixtureRequest, plane: ControlPlane, recorder: Recorder, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ProxiedPods]:
+    with proxied_pods(request, plane, recorder, tmp_path_factory.mktemp("watches"), LEASES) as pods:
         yield pods
 
 
@@ -87,8 +89,7 @@ def test_nothing_spins(shared: ProxiedPods, fault: str) -> None:
         end_at = rule.met[0].at + int(LOOK_SECONDS * 1e9)
         wait_until(lambda: now_ns() > end_at, "some time has passed")
         asked = shared.proxy.seen[begun:]
-        shared.measure(f"the watch {fault}: requests in {LOOK_SECONDS:g} s", len(asked) / 1000, 0.1)
-        assert 2 < len(asked) < 100
+        assert 2 < len(asked) < 60
         shared.proxy.clear()
         shared.there.release(name)
         shared.here.wait_for("ok", what="acquire", name=name)
