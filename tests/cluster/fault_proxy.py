@@ -100,9 +100,10 @@ class Exchange:
     def reset(self) -> None:
         """Break the connection as a router does that has forgotten it: with a RST."""
         self.reused = False
-        raw: socket.socket = self._writer.get_extra_info("socket")
-        with contextlib.suppress(OSError):  # The elector may have closed it before.
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raw: socket.socket | None = self._writer.get_extra_info("socket")
+        if raw is not None:  # Else the elector closed it before.
+            with contextlib.suppress(OSError):
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
     def close(self) -> None:

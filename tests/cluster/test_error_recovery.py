@@ -102,7 +102,7 @@ def test_a_service_account_that_is_gone(namespace: Namespace) -> None:
         path = f"/api/v1/namespaces/{namespace.name}/serviceaccounts"
         namespace.plane.request("DELETE", f"{path}/elector")
         wait_until_told(client)
-        wait_until_said(elector, "token_refused", "its service account is gone")
+        wait_until_said(elector, "token_refused", "service account is gone")
         namespace.plane.request("POST", path, {"metadata": {"name": "elector"}})
         (namespace.service_account / "token").write_text(namespace.new_token())
         elector.wait_until_ready()

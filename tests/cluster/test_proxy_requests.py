@@ -26,7 +26,7 @@ from tests.stores.harness import LOCK
 
 SPEC: Final = {"owner": "pod", "epoch": 1, "lease_seconds": 20.0}
 CYCLES: Final = 100
-NAMED_STREAMS: Final = watching_module.NAMED_STREAMS_MAX
+NAMED_STREAMS: Final = 32
 
 Use = Callable[[Store], Coroutine[Any, Any, object]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -19,6 +20,9 @@ from tests.processes.running import GENEROUS, wait_until
 LEASES: Final = Leases(10.0, 60.0)
 ATTEMPT_SECONDS: Final = 0.9 * LEASES.lease_seconds / 5
 """After which the elector gives up one unanswered request."""
+
+ELECTOR_BYTES_MAX: Final = 200 * 2**20
+"""An elector has some 60 MiB, an answer that it takes at most 32."""
 
 FAULTS: Final[dict[str, Fault]] = {
     "429, Retry-After: 1": faults.refuse(429, "TooManyRequests", Retry_After="1"),
@@ -146,3 +150,14 @@ def test_queue_and_release(shared: ProxiedPods, fault: str) -> None:
         took = seconds_between(released_at, now_ns())
         assert took < promised * GENEROUS
         assert shared.tenures(name)[-1].token == granted.token
+
+
+def test_an_answer_without_end_does_not_fill_the_memory(shared: ProxiedPods) -> None:
+    with checked(shared) as name:
+        rule = shared.proxy.rule(FAULTS["a body without end"], "create", "locks", times=3)
+        shared.here.acquire(name)
+        assert rule.is_used_up
+        shared.here.release(name)
+        status = Path(f"/proc/{shared.near.worker.pid}/status").read_text()
+        peak = int(status.partition("VmHWM:")[2].split()[0])
+        assert peak * 1024 < ELECTOR_BYTES_MAX
