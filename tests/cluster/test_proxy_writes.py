@@ -68,7 +68,7 @@ RENEWALS_MEET: Final[dict[str, list[str]]] = {
         "answer cut in its body",
         "not HTTP",
     ],
-    "answer lost": ["answer lost"] * 2,
+    "answer lost": ["answer lost"],
     "successes of somebody else": ["200, but not JSON", "200, but another JSON", "200, but null"],
     "answers without end": ["a body without end", "headers without end"],
 }
