@@ -2,13 +2,14 @@
 
 Nothing in it listens outside, and nothing of it is left: the death of its process 1 ends every process in it, with them
 its mounts and its network go, and who started it removes cgroup and folder. If *that* process is killed, the kernel
-kills the box (and the next run removes an empty cgroup).
+kills the box, and the next run removes folder and empty cgroup.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,15 +39,16 @@ SHARED_SETTINGS: Final = (
 )
 """Settings of the whole machine that a kubelet writes to. In the box it writes to files in their place."""
 
-_CGROUP_PREFIX: Final = "metaparticle-sync-node-"
+_PREFIX: Final = "metaparticle-sync-node-"
 _CGROUP_SECONDS: Final = 10.0
 
 
 def run(command: Sequence[str], images: Sequence[Path] = ()) -> int:
     """Run a command as the only thing that keeps the box alive, and return its exit status."""
-    _remove_stale_cgroups()
+    _remove_what_others_left()
     before = _shared_settings()
-    with tempfile.TemporaryDirectory(prefix="metaparticle-sync-node-", ignore_cleanup_errors=True) as folder, _cgroup():
+    prefix = f"{_PREFIX}{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder, _cgroup():
         status = _run_inside(Path(folder), command, images)
     changed = {name: value for name, value in _shared_settings().items() if value != before[name]}
     if changed:
@@ -59,7 +61,7 @@ def run(command: Sequence[str], images: Sequence[Path] = ()) -> int:
 
 def cgroup_name() -> str:
     """The cgroup of the box, below the root of each hierarchy. Inside, the name of the process outside is in it."""
-    return os.environ.get(CGROUP_VARIABLE, f"{_CGROUP_PREFIX}{os.getpid()}")
+    return os.environ.get(CGROUP_VARIABLE, f"{_PREFIX}{os.getpid()}")
 
 
 def folder_inside() -> Path | None:
@@ -145,11 +147,18 @@ def _remove_cgroup(path: Path) -> None:
         time.sleep(0.01)
 
 
-def _remove_stale_cgroups() -> None:
+def _remove_what_others_left() -> None:
+    """Cgroups and folders have the process that made them in their name; it is gone if it was killed."""
     for hierarchy in _hierarchies():
-        for path in hierarchy.glob(f"{_CGROUP_PREFIX}*"):
-            if not Path("/proc", path.name.removeprefix(_CGROUP_PREFIX)).exists():
-                _remove_cgroup(path)
+        for path in filter(_is_left, hierarchy.glob(f"{_PREFIX}*")):
+            _remove_cgroup(path)
+    for path in filter(_is_left, Path(tempfile.gettempdir()).glob(f"{_PREFIX}*")):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_left(path: Path) -> bool:
+    maker = path.name.removeprefix(_PREFIX).partition("-")[0]
+    return not Path("/proc", maker).exists()
 
 
 def _shared_settings() -> dict[str, str]:

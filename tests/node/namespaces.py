@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -35,6 +35,7 @@ _LOG_LINE: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WAR
 _SECRET: Final = re.compile(r"eyJ[\w-]{20}|(?<![\w-])[0-9a-f]{32}(?![\w-])")
 """A token of the cluster, or a whole holder id, which is the right to release."""
 
+_SIDECAR: Final = "/spec/template/spec/initContainers/0"
 _numbers = itertools.count(1)
 
 
@@ -93,12 +94,16 @@ class Namespace:
         volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": self.name}, "spec": spec}
         self.node.kubectl("apply", "-f", "-", stdin=json.dumps(volume))
 
-    def apply_with_sidecar(self, name: str, *arguments: str) -> None:
-        """A workload of the tests, to which the component of deploy/ adds the sidecar."""
+    def apply_with_sidecar(self, name: str, *arguments: str, elector: Mapping[str, object] | None = None) -> None:
+        """A workload of the tests, to which the component of deploy/ adds the sidecar.
+
+        `elector` has changes to the sidecar, by their paths in it.
+        """
         component = os.path.relpath(DEPLOY / "sidecar", self._folder / name)
         script = {"name": "application", "files": ["application.py"]}
         changes: dict[str, Any] = {"components": [component], "configMapGenerator": [script]}
         changes["patches"] = [_arguments(arguments)] if arguments else []
+        changes["patches"] += [_patch((f"{_SIDECAR}/{path}", value)) for path, value in (elector or {}).items()]
         if self.lease_seconds is not None:
             changes["patches"].append(_lease(self.lease_seconds))
         self._apply([WORKLOADS / name, WORKLOADS / "application.py"], changes)
@@ -187,10 +192,8 @@ def _is_ready(found: dict[str, Any]) -> bool:
 
 
 def _lease(seconds: float) -> dict[str, Any]:
-    return _patch(
-        ("/spec/template/spec/initContainers/0/args/-", f"--lease-seconds={seconds:g}"),
-        ("/spec/template/spec/initContainers/0/args/-", f"--client-ttl-seconds={seconds:g}"),
-    )
+    flags = (f"--lease-seconds={seconds:g}", f"--client-ttl-seconds={seconds:g}")
+    return _patch(*((f"{_SIDECAR}/args/-", flag) for flag in flags))
 
 
 def _arguments(arguments: Sequence[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -130,9 +131,40 @@ def test_the_application_starts_when_locks_can_be_had(make_namespace: MakeNamesp
     pods = namespace.pods("app=holders", 2)
     for pod in pods:
         assert pod.wait_for("wants")["at"] > at
-        assert pod.found["status"]["initContainerStatuses"][0]["restartCount"] == 0
+        assert restarts(pod) == 0
     latest = max(pod.wait_for("wants")["at"] for pod in pods)
     figures.update(said=line, from_rights_to_application=round((latest - at) / 1e9, 3))
+
+
+def test_the_kubelet_notices_an_elector_that_hangs(make_namespace: MakeNamespace, figures: Figures) -> None:
+    """With short probes, so that the test is: first nothing is sent to the pod any more, then the elector restarts."""
+    namespace = make_namespace(60.0)
+    short = {"livenessProbe/terminationGracePeriodSeconds": 1}
+    short |= {f"{probe}/periodSeconds": 1 for probe in ("livenessProbe", "readinessProbe")}
+    namespace.apply_with_sidecar("holders.yaml", elector=short)
+    pods = namespace.pods("app=holders", 2)
+    wait_until(lambda: any(pod.events("holds") for pod in pods), "one holds the lock")
+    (leader,) = [pod for pod in pods if pod.events("holds")]
+    at = now_ns()
+    for process in leader.processes(ELECTOR):
+        process.signal(signal.SIGSTOP)
+    wait_until(lambda: not is_ready(namespace.pod(leader.name)), "the pod is not ready")
+    not_ready = now_ns()
+    wait_until(lambda: restarts(namespace.pod(leader.name)) == 1, "the elector is started again")
+    wait_until(lambda: is_ready(namespace.pod(leader.name)), "the pod is ready")
+    again = now_ns()
+    wait_until(lambda: leader.events("believes")[-1]["at"] > again, "the application goes on")
+    assert not any(pod.events("lost", "holds no more") for pod in pods)
+    figures.update(not_ready=round((not_ready - at) / 1e9, 1), ready_again=round((again - at) / 1e9, 1), lost=0)
+
+
+def is_ready(pod: Pod) -> bool:
+    conditions = pod.found["status"]["conditions"]
+    return any((one["type"], one["status"]) == ("Ready", "True") for one in conditions)
+
+
+def restarts(pod: Pod) -> int:
+    return int(pod.found["status"]["initContainerStatuses"][0]["restartCount"])
 
 
 def lines_with(pod: Pod, words: str) -> list[str]:

@@ -107,6 +107,7 @@ def test_a_pod_that_vanishes_loses_its_lock_after_its_lease(
     figures.update(from_kill=took, promised=PROMISED, since_last_renewal=silence, never_before=OBSERVATION)
     assert silence >= OBSERVATION
     assert took < PROMISED + 1.0 * GENEROUS
+    assert any(f"{leader.name} has not renewed its session" in line for line in other.said(ELECTOR))
 
 
 def test_a_pod_whose_containers_are_all_killed_passes_its_lock_on(

@@ -15,9 +15,12 @@ import time
 from metaparticle_sync import Lock
 
 
+def now():
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
 def say(what, **more):
-    at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    print(json.dumps({"at": at, "what": what, "pod": socket.gethostname(), **more}), flush=True)
+    print(json.dumps({"at": now(), "what": what, "pod": socket.gethostname(), **more}), flush=True)
 
 
 def end(*_):
@@ -35,8 +38,11 @@ def hold(name):
     lock.acquire()
     token = lock.token
     say("holds", token=token)
-    while lock.held:
-        say("believes", token=token)
+    while True:
+        at = now()  # Read before the check: at that moment it is true.
+        if not lock.held:
+            break
+        say("believes", token=token, at=at)
         time.sleep(0.05)
     say("holds no more")
     signal.pause()
