@@ -39,7 +39,7 @@ PARK_SECONDS: Final = 0.05
 FEW_TURNS: Final = 3
 
 CLAIM_SECONDS: Final = 0.8
-"""How long a single try or a release may wait for the store: their callers have one second."""
+"""How long a single try, a release or a presented hold may wait for the store: callers have one second."""
 
 
 class Departure(Protocol):
@@ -150,7 +150,7 @@ class Acquisitions:
             if not waiter.queues:
                 self._core.give_up(lock.name, waiter.client, waiter.holder)
                 raise StoreDown("no answer in time") from None
-            return self._keep_place_for_a_moment(lock, waiter)
+            return self._still_waiting(lock, waiter)
         except Departed:
             return self._keep_place_for_a_moment(lock, waiter)
         except asyncio.CancelledError:
@@ -181,6 +181,18 @@ class Acquisitions:
         except TimeoutError:
             return False
         return True
+
+    def _still_waiting(self, lock: NamedLock, waiter: Waiter) -> StillWaiting:
+        """The answer for a waiter whose poll is over, if the store has shown that somebody has the lock.
+
+        Raises:
+            StoreDown: nothing is known of the lock. The waiter keeps its place all the same.
+        """
+        still_waiting = self._keep_place_for_a_moment(lock, waiter)
+        reason = "the elector has no session" if self._core.session is None else lock.silence.reason(CLAIM_SECONDS)
+        if reason is not None:
+            raise StoreDown(reason)
+        return still_waiting
 
     def _keep_place_for_a_moment(self, lock: NamedLock, waiter: Waiter) -> StillWaiting:
         waiter.stop_listening()

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from elector_server.acquisitions import Acquisitions, Departure, Granted, StillWaiting
+from elector_server.acquisitions import CLAIM_SECONDS, Acquisitions, Departure, Granted, StillWaiting
 from elector_server.background import Background
 from elector_server.client_sessions import ClientSessions, PresentedHold
 from elector_server.clients import Client, ClientStream, Loss
@@ -51,9 +51,6 @@ if TYPE_CHECKING:
     from elector_server.store import Record, Store
 
 log = logging.getLogger("elector")
-
-CLAIM_SECONDS: Final = 0.8
-"""How long a single try, a release or a presented hold may wait for the store: callers have one second."""
 
 STOP_SECONDS: Final = 1.0
 

@@ -19,7 +19,7 @@ from elector_server.rules.lock import KIND, Hold, Lock
 from elector_server.rules.turn import Known, Sight, Step, next_step
 from elector_server.seen_versions import StoreWentBack
 from elector_server.store import Conflict, Exists, Record, StoreUnavailable
-from elector_server.trouble import Trouble
+from elector_server.trouble import Silence, Trouble
 from elector_server.waiters import Grant, LocalHold, Presented, Waiter, held_by
 from elector_server.writes import Abandoned, Backoff, attempt, settle
 
@@ -52,6 +52,7 @@ class NamedLock:
         self._pumping: asyncio.Task[None] | None = None
         self._watch = LockWatch(core, self)
         self._trouble = Trouble()
+        self.silence = Silence(core.clock)
 
     # What is wanted -------------------------------------------------------------------------------------------------
 
@@ -205,11 +206,14 @@ class NamedLock:
                 if step is Step.REST:
                     break
                 version = self._version
+                self.silence.asked()
                 try:
                     await self._carry_out(step, session)
                     backoff = None
+                    self.silence.answered()
                     self._trouble.over(f"lock {self.name!r} can be written again")
                 except (Exists, Conflict):
+                    self.silence.answered()
                     self._was_refused(version)
                 except Abandoned:
                     self._forget()
@@ -218,6 +222,7 @@ class NamedLock:
                 except rules.QueueFull:
                     self.fail_waiters(QueueFull(self.name, rules.QUEUE_TICKETS_MAX))
                 except StoreUnavailable as error:
+                    self.silence.refused(error)
                     self._refuse_tries(StoreDown(str(error)))
                     if session.trouble.cause is None:  # Else the whole store is away, and that is said already.
                         self._trouble.note(error, f"lock {self.name!r} can not be written")

@@ -11,7 +11,10 @@ store_unavailable                    the store can not be reached, or refuses; e
 from __future__ import annotations
 
 import logging
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from elector_server.clock import Clock
 
 log = logging.getLogger("elector")
 
@@ -50,3 +53,32 @@ class Trouble:
         if self.cause is not None:
             log.info("%s", relief)
         self.cause = None
+
+
+class Silence:
+    """Since when the store has not answered what was asked: who waited for that shall not hear "somebody has it"."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._asked_at: float | None = None
+        self._refusal: str | None = None
+
+    def asked(self) -> None:
+        """Something was asked, for the first time or again."""
+        if self._asked_at is None:
+            self._asked_at = self._clock.now()
+
+    def refused(self, error: Exception) -> None:
+        """The store said that it can not be done now, or nothing can be known of it."""
+        self._refusal = str(error)
+
+    def answered(self) -> None:
+        """The store said how things stand."""
+        self._asked_at = self._refusal = None
+
+    def reason(self, patience_seconds: float) -> str | None:
+        """Why nothing is known; None if the store has answered, or was asked less than `patience_seconds` ago."""
+        if self._refusal is None and self._asked_at is not None:
+            seconds = self._clock.now() - self._asked_at
+            return f"no answer for {seconds:.1f} s" if seconds > patience_seconds else None
+        return self._refusal

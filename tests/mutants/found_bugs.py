@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Edit, Mutant
 
 CLIENT_SESSIONS = "elector_server/client_sessions.py"
+ACQUISITIONS = "elector_server/acquisitions.py"
 LEGACY = "elector_server/legacy.py"
 KEEPER = "elector_server/session_keeper.py"
 NAMED = "elector_server/named_lock.py"
@@ -13,6 +14,11 @@ SWEEP = "elector_server/sweep.py"
 TURN = "elector_server/rules/turn.py"
 
 FOUND_BUGS = (
+    Mutant(
+        "a silent store passes for a lock that somebody has",
+        (Edit(ACQUISITIONS, "lock.silence.reason(CLAIM_SECONDS)", "None"),),
+        ("a_waiter_of_a_silent_store_hears_of_the_store", "a_waiter_of_a_refusing_store_hears_of_the_store"),
+    ),
     Mutant(
         "a process adopts the session that it has lost",
         (Edit(KEEPER, "            adopt = False\n", ""),),

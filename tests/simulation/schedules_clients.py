@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from random import Random
 
+import pytest
+
 from elector_server.acquisitions import StillWaiting
+from elector_server.problems import ElectorStarting, StoreDown
 from metaparticle_sync import wire
 from tests.simulation.client import ClientHold, SimulatedClient
 from tests.simulation.faults import Plan
@@ -40,6 +43,41 @@ async def a_vanished_waiter_is_dropped(world: World) -> None:
     await first.run(first.release(hold))
     assert await waiting is not None
     assert world.loop.time() - released_at < AT_ONCE_SECONDS / 2, "a waiter that had vanished got the lock"
+
+
+@schedule
+async def a_waiter_of_a_silent_store_hears_of_the_store(world: World) -> None:
+    """Nobody has the lock, and the store does not answer: "somebody has it" would be a lie."""
+    e0, _, waiter, _ = await two_pods(world)
+    await waiter.run(waiter.open())
+    e0.faults.outage = True
+    holder = waiter.new_holder()
+    with pytest.raises(StoreDown):
+        await waiter.run(waiter.poll("a", holder, 2.0))
+    e0.faults.outage = False
+    assert await waiter.run(waiter.acquire("a", 2 * D, holder)) is not None
+
+
+@schedule
+async def a_waiter_of_a_refusing_store_hears_of_the_store(world: World) -> None:
+    """The same, of a store that says no, as of a quota."""
+    e0, _, waiter, _ = await two_pods(world)
+    await waiter.run(waiter.open())
+    e0.faults.refuse = 1.0
+    with pytest.raises(StoreDown):
+        await waiter.run(waiter.poll("a", waiter.new_holder(), 0.5))
+
+
+@schedule
+async def a_waiter_without_a_session_hears_of_it(world: World) -> None:
+    """The lock is held elsewhere, and the store goes away until the session is lost: now nothing is known."""
+    e0, _, waiter, holder = await two_pods(world)
+    await world.hold(holder, "a")
+    await waiter.run(waiter.open())
+    assert isinstance(await waiter.run(waiter.poll("a", waiter.new_holder(), 0.5)), StillWaiting)
+    e0.faults.outage = True
+    with pytest.raises((StoreDown, ElectorStarting)):
+        await waiter.run(waiter.poll("a", waiter.new_holder(), 1.2 * D))
 
 
 @schedule
