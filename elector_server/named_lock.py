@@ -160,6 +160,7 @@ class NamedLock:
 
     def _know(self, version: int, record: Record | None) -> None:
         self._version = version
+        self.silence.answered()
         self._core.versions.see(version)
         self._lock = Lock.from_spec(record.spec) if record is not None else None
         self._known = Known.HELD if record is not None else Known.FREE
@@ -213,7 +214,6 @@ class NamedLock:
                     self.silence.answered()
                     self._trouble.over(f"lock {self.name!r} can be written again")
                 except (Exists, Conflict):
-                    self.silence.answered()
                     self._was_refused(version)
                 except Abandoned:
                     self._forget()

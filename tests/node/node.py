@@ -88,7 +88,7 @@ class Node(ControlPlane):
                 f"--cert-dir={self.folder / 'temporary'}",
             ],
         )
-        self._wait_until_ready()
+        self.wait_until_ready()
 
     @contextlib.contextmanager
     def without_kubelet(self) -> Iterator[None]:

@@ -69,6 +69,21 @@ async def a_waiter_of_a_refusing_store_hears_of_the_store(world: World) -> None:
 
 
 @schedule
+async def a_store_that_has_answered_since_is_not_to_blame(world: World) -> None:
+    """The store refused, then a watch shows who has the lock: a waiter that is still waiting hears just that."""
+    e0, _, waiter, other = await two_pods(world)
+    await waiter.run(waiter.open())
+    e0.faults.refuse = 1.0
+    holder = waiter.new_holder()
+    with pytest.raises(StoreDown):
+        await waiter.run(waiter.poll("a", holder, 0.5))
+    hold = await world.hold(other, "a")
+    e0.faults.refuse = 0.0
+    assert isinstance(await waiter.run(waiter.poll("a", holder, 2.0)), StillWaiting)
+    await other.run(other.release(hold))
+
+
+@schedule
 async def a_waiter_without_a_session_hears_of_it(world: World) -> None:
     """The lock is held elsewhere, and the store goes away until the session is lost: now nothing is known."""
     e0, _, waiter, holder = await two_pods(world)
