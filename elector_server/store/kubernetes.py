@@ -30,7 +30,7 @@ from elector_server.store.kubernetes_errors import (
     refusal,
 )
 from elector_server.store.kubernetes_http import Answer, NotAnswered, NotSent
-from elector_server.store.kubernetes_metadata import ForeignMetadata
+from elector_server.store.kubernetes_metadata import ForeignMetadata, is_gone
 from elector_server.store.kubernetes_names import label_value, object_name
 from elector_server.store.kubernetes_objects import (
     API_VERSION,
@@ -132,7 +132,11 @@ class KubernetesStore:
         body = self._metadata.keep(kind, to_object(kind, name, session, spec, version))
         answer = await self._call(operation, "PUT", self._object(kind, name) + _STRICT, body)
         if answer.status == HTTPStatus.OK:
-            written = _understood(operation, answer, lambda stored: self._metadata.see(kind, stored))
+            written, gone = _understood(
+                operation, answer, lambda stored: (self._metadata.see(kind, stored), is_gone(stored))
+            )
+            if gone:
+                raise Conflict(f"{kind} {name!r} was being deleted, and is gone")
             return Record(kind, name, written, session, spec)
         raise _refused_condition(operation, Status.of(answer), f"{kind} {name!r}", version)
 

@@ -1,8 +1,9 @@
-"""Labels and annotations that others wrote on our objects, kept from each read to the next write.
+"""Labels, annotations and finalizers that others wrote on our objects, kept from each read to the next write.
 
 A PUT writes a whole object, so whatever it leaves out is gone. What stood on the version that is written over came by
 with that version: in the answer to a read or a write, or in an event of a watch. So keeping it costs no request. Should
-it be forgotten after all, labels are lost, and nothing else.
+it be forgotten after all, labels are lost. Without its finalizers, an object that is being deleted is lost with the
+write, which is answered as a success all the same: `is_gone` tells.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ REMEMBERED_MAX: Final = 4096
 
 _KEPT: Final = ("labels", "annotations")
 
-_Metadata = dict[str, dict[str, str]]
+_Metadata = dict[str, Any]
 
 
 class ForeignMetadata:
@@ -55,7 +56,7 @@ class ForeignMetadata:
         version, foreign = self._of_object.get((kind, metadata["name"]), (0, {}))
         if str(version) == metadata["resourceVersion"]:
             for field, entries in foreign.items():
-                metadata[field] = entries | metadata.get(field, {})
+                metadata[field] = entries | metadata.get(field, {}) if field in _KEPT else entries
         return written
 
     def forget(self, kind: str, name: str) -> None:
@@ -68,4 +69,10 @@ def _foreign(metadata: Mapping[str, Any]) -> _Metadata:
     found = {field: dict(metadata.get(field) or {}) for field in _KEPT}
     for entries in found.values():
         entries.pop(SESSION_LABEL, None)
-    return {field: entries for field, entries in found.items() if entries}
+    finalizers = {"finalizers": metadata.get("finalizers")}  # We write none.
+    return {field: entries for field, entries in (found | finalizers).items() if entries}
+
+
+def is_gone(stored: Mapping[str, Any]) -> bool:
+    """Whether what was written was removed by the very same write: it was being deleted, and no finalizer is left."""
+    return "deletionTimestamp" in stored["metadata"] and not stored["metadata"].get("finalizers")
