@@ -320,17 +320,17 @@ class NamedLock:
         self._grant_as_recorded(session)
 
     async def _read(self) -> None:
-        core = self._core
+        core, before, refused = self._core, self._version, self._known is Known.EXISTS
         record = await attempt(core.clock, core.durations.attempt_seconds, lambda: core.store.get(KIND, self.name))
         if record is not None and record.version >= self._version:
             self._know(record.version, record)
             self._check_hold()
-            return
-        if record is None:
+        elif record is None and self._version == before:
             self._known, self._lock = Known.FREE, None
-        elif self._known is Known.HELD:
-            return  # A watch has shown something newer than the read.
-        # The record went away meanwhile or the read is stale: a create tells, and a pause keeps this from spinning.
+        if self._known is Known.HELD and (self._version > before or not refused):
+            return  # By this read, or by a watch, which has shown something newer meanwhile.
+        # The record went away, or the read shows nothing newer than what was refused: the next write tells, and a
+        # pause keeps this from spinning.
         await core.clock.sleep(STALE_READ_SECONDS * core.random.uniform(0.5, 1.5))
 
     async def _hand_on(self, session: OwnSession) -> None:

@@ -25,6 +25,7 @@ from elector_server.store.kubernetes_errors import (
     Operation,
     Status,
     is_record_missing,
+    is_version_conflict,
     not_answered,
     not_sent,
     refusal,
@@ -213,6 +214,6 @@ def _selectors(session: str | None, name: str | None) -> str:
 def _refused_condition(operation: Operation, status: Status, what: str, version: int) -> Exception:
     if is_record_missing(status):
         return Conflict(f"{what} is gone")
-    if status.code == HTTPStatus.CONFLICT:
+    if is_version_conflict(status):
         return Conflict(f"{what} has another version than {version}")
     return refusal(operation, status)

@@ -92,6 +92,11 @@ def is_record_missing(status: Status) -> bool:
     return status.code == HTTPStatus.NOT_FOUND and bool(status.name) and status.kind != "namespaces"
 
 
+def is_version_conflict(status: Status) -> bool:
+    """Whether a 409 is about the version. An admission webhook may refuse with any status, so with this one, too."""
+    return status.code == HTTPStatus.CONFLICT and not _ADMISSION.search(status.message)
+
+
 def refusal(operation: Operation, status: Status) -> StoreUnavailable:
     """The error for an answer that is neither success nor part of the store's protocol."""
     message, code = _meaning(operation, status)

@@ -148,6 +148,12 @@ class TestRefusals:
 
     @pytest.mark.parametrize("use", WRITES)
     @in_loop
+    async def test_a_webhook_that_refuses_with_the_status_of_a_conflict_is_none(self, use: Any) -> None:
+        error = await outcome(status(409, "Conflict", 'admission webhook "w" denied the request: not now'), use)
+        assert (type(error), error.code) == (StoreUnavailable, "admission_refused")
+
+    @pytest.mark.parametrize("use", WRITES)
+    @in_loop
     async def test_refusals_before_anything_was_done_are_certain(self, use: Any) -> None:
         for code in (400, 401, 403, 405, 413, 422, 429):
             assert type(await outcome(answer(code), use)) is StoreUnavailable
