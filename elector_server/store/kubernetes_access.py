@@ -65,16 +65,25 @@ def load_access(environ: Mapping[str, str], folder: Path = SERVICE_ACCOUNT_FOLDE
     """
     # Imported here: it costs a quarter of a second, and only electors on this store need it.
     from kubernetes.client import Configuration  # noqa: PLC0415 - see above
-    from kubernetes.config import ConfigException  # noqa: PLC0415 - see above
 
     configuration = Configuration()
     try:
         namespace, rotates = _load(configuration, environ, folder)
-    except ConfigException as error:
-        raise NoAccess(str(error)) from error
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise NoAccess(f"the access to the API server can not be read: {error}") from error
-    return _access(configuration, namespace, rotates=rotates)
+        return _access(configuration, namespace, rotates=rotates)
+    except NoAccess:
+        raise
+    except Exception as error:  # People write kubeconfigs, and the package fails on them in many ways.
+        raise NoAccess(f"{_source(environ)} can not be used: {' '.join(str(error).split())}") from error
+
+
+def _source(environ: Mapping[str, str]) -> str:
+    if environ.get("KUBECONFIG"):
+        return f"the kubeconfig {environ['KUBECONFIG']}"
+    return "the service account" if environ.get("KUBERNETES_SERVICE_HOST") else f"the kubeconfig {_usual(environ)}"
+
+
+def _usual(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("HOME", "/nonexistent"), ".kube", "config")
 
 
 def _load(configuration: Configuration, environ: Mapping[str, str], folder: Path) -> tuple[str, bool]:
@@ -82,7 +91,7 @@ def _load(configuration: Configuration, environ: Mapping[str, str], folder: Path
         return _load_kubeconfig(configuration, environ["KUBECONFIG"]), False
     if environ.get("KUBERNETES_SERVICE_HOST"):
         return _load_service_account(configuration, environ, folder), True
-    usual = Path(environ.get("HOME", "/nonexistent"), ".kube", "config")
+    usual = _usual(environ)
     if not usual.is_file():
         raise NoAccess(
             f"this is no pod, KUBECONFIG is not set, and there is no {usual}: name a kubeconfig with KUBECONFIG"
