@@ -111,6 +111,7 @@ class ClientSessions:
         return ClientStatus(
             client=client.id,
             incarnation=session.incarnation if session else "",
+            not_ready=None if session else self._core.not_ready,
             valid_seconds=self.valid_seconds(client),
             ttl_seconds=self._core.durations.client_ttl_seconds,
             tick_seconds=self._core.durations.tick_seconds,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from elector_server.rules.lock import Claimant
     from elector_server.seen_versions import SeenVersions
     from elector_server.store import Store
+    from elector_server.trouble import Cause
     from elector_server.waiters import LocalHold
 
 
@@ -38,6 +39,10 @@ class Core(Protocol):
     @property
     def session(self) -> OwnSession | None:
         """The session that everything here hangs on, if there is one now."""
+
+    @property
+    def not_ready(self) -> Cause | None:
+        """Why nothing can be granted now; None if it can."""
 
     def named(self, name: str) -> NamedLock:
         """The lock of that name, made if it is not there."""

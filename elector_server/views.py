@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from elector_server.clients import Loss
 from elector_server.rules.lock import Lock, token_of
+from elector_server.trouble import Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class ClientStatus:
 
     client: str
     incarnation: str
+    not_ready: Cause | None
     valid_seconds: float
     ttl_seconds: float
     tick_seconds: float

@@ -89,6 +89,7 @@ class SessionStatus(NamedTuple):
     """What each contact tells of the session."""
 
     incarnation: str
+    not_ready: str
     valid_until: float
     tick_seconds: float
     ttl_seconds: float
@@ -131,6 +132,7 @@ def session_status(answer: Answer) -> SessionStatus:
     try:
         return SessionStatus(
             incarnation=fields["incarnation"],
+            not_ready=_cause(fields.get("not_ready")),
             valid_until=answer.valid_until(fields["valid_seconds"]),
             tick_seconds=_positive(fields["tick_seconds"]),
             ttl_seconds=_positive(fields["ttl_seconds"]),
@@ -139,6 +141,11 @@ def session_status(answer: Answer) -> SessionStatus:
         )
     except (KeyError, TypeError, ValueError):
         raise answer.foreign() from None
+
+
+def _cause(fields: Any) -> str:
+    """Why the elector has no session; an older one does not say."""
+    return f"not ready ({fields['code']}): {fields['reason']}" if fields else "starting"
 
 
 def holder_view(answer: Answer) -> HolderView | None:

@@ -25,7 +25,7 @@ from metaparticle_sync._answers import Refused, SessionStatus
 from metaparticle_sync._clock import now
 from metaparticle_sync._farewells import Farewells
 from metaparticle_sync._holds import Holds, SharedLock
-from metaparticle_sync._waiting import Backoff
+from metaparticle_sync._waiting import Backoff, NotReady
 from metaparticle_sync.errors import ElectorRefused, ElectorUnavailable, NotHeld, SyncError
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class Keeper:
 
     def _take_in(self, status: SessionStatus) -> None:
         if not status.incarnation:
-            raise ElectorUnavailable(f"the elector at {self.address.url} is starting", address=self.address.url)
+            raise NotReady(f"the elector at {self.address.url} is {status.not_ready}", address=self.address.url)
         self.heard_at = at = now()
         self.tick_seconds = status.tick_seconds
         self.holds.lose_reported(status.lost)

@@ -93,6 +93,10 @@ class Backoff:
         self._next = _BACKOFF_SECONDS_MIN
 
 
+class NotReady(ElectorUnavailable):
+    """There is an elector, which can not grant anything yet: nobody needs to be told how to start one."""
+
+
 class Patience:
     """The time of one call: its own timeout, and how long it puts up with an elector that does not answer.
 
@@ -178,8 +182,11 @@ class Patience:
     def _explained(self, error: ElectorUnavailable) -> str:
         if self._heard_at is not None:
             return f"{error} (last heard of {now() - self._heard_at:.1f} s ago)"
+        tried = f"{error} (tried for {now() - self.started_at:.1f} s)"
+        if isinstance(error, NotReady):
+            return tried
         return (
-            f"{error} (tried for {now() - self.started_at:.1f} s). Start an elector there with the command `elector`, "
+            f"{tried}. Start an elector there with the command `elector`, "
             "or in Kubernetes add the elector sidecar to this pod; another address is named by base_uri= or by the "
             "environment variable METAPARTICLE_SYNC_URL"
         )

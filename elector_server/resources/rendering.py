@@ -136,6 +136,7 @@ def status_body(status: ClientStatus) -> bytes:
             "holds": list(status.holds),
             "lost": [loss.to_json() for loss in status.lost],
         }
+        | ({} if status.not_ready is None else {"not_ready": status.not_ready._asdict()})
     )
 
 

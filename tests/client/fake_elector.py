@@ -45,6 +45,7 @@ class FakeElector:
         self.valid_seconds = valid_seconds
         self.tick_seconds = tick_seconds
         self.incarnation = "one"
+        self.status_extras: dict[str, Any] = {}
         self.changed = threading.Condition()
         self.clients: dict[str, str | None] = {}
         """The stream address of each client."""
@@ -270,6 +271,7 @@ class Handler(BaseHTTPRequestHandler):
                     "tick_seconds": fake.tick_seconds,
                     "holds": [] if fake.undecided else held,
                     "lost": list(losses.values()),
+                    **fake.status_extras,
                 },
             )
 

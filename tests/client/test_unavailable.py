@@ -39,6 +39,20 @@ def test_first_contact_waits_then_names_address_and_command(nowhere):
     assert "METAPARTICLE_SYNC_URL" in str(caught.value)
 
 
+def test_an_elector_that_is_not_ready_says_why(elector, impatient):
+    elector.incarnation = ""
+    elector.status_extras = {"not_ready": {"code": "store_forbidden", "reason": "jane may not list sessions"}}
+    with pytest.raises(ElectorUnavailable, match=r"not ready \(store_forbidden\): jane may not list") as caught:
+        Lock("x").acquire()
+    assert "Start an elector" not in str(caught.value)
+
+
+def test_an_older_elector_that_is_not_ready_gives_no_reason(elector, impatient):
+    elector.incarnation = ""
+    with pytest.raises(ElectorUnavailable, match="is starting"):
+        Lock("x").acquire()
+
+
 def test_first_contact_lasts_five_seconds():
     assert _waiting.FIRST_CONTACT_SECONDS == 5.0
 

@@ -35,6 +35,7 @@ def status(**changes: Any) -> ClientStatus:
     fields: dict[str, Any] = {
         "client": CLIENT,
         "incarnation": "s.1",
+        "not_ready": None,
         "valid_seconds": 16.6666,
         "ttl_seconds": 30.0,
         "tick_seconds": 5.5,

@@ -9,6 +9,7 @@ import pytest
 from elector_server.client_sessions import PresentedHold
 from elector_server.clients import Loss
 from elector_server.problems import ElectorStopping, UnknownClient
+from elector_server.trouble import Cause
 from metaparticle_sync import wire
 from tests.http.asking import app_of, ask, asked
 from tests.http.fake_elector import CLIENT, HOLDER, FakeElector, FakeStream, status
@@ -34,6 +35,13 @@ def test_open() -> None:
     }
     presented = [PresentedHold("ordres/é", HOLDER, 9007199254740993)]
     assert elector.calls == [("open_client", CLIENT, "host:7 python", presented, "127.0.0.1:50001")]
+
+
+def test_open_without_a_session_in_the_store() -> None:
+    cause = Cause("crd_missing", "the cluster has no custom resource definition")
+    elector = FakeElector(open_client=status(incarnation="", not_ready=cause))
+    answer = ask(app_of(elector), "PUT", SESSION, b'{"process": "curl"}')
+    assert answer.json["not_ready"] == {"code": cause.code, "reason": cause.reason}
 
 
 def test_open_with_what_is_needed() -> None:
