@@ -56,7 +56,7 @@ def test_a_write_that_removes_the_object_is_none(namespace: Namespace) -> None:
         delete_with_finalizer(namespace)
         found = await store.get(LOCK, "a")
         assert found is not None
-        store._metadata.forget(LOCK, "a")  # noqa: SLF001 - as it does with the oldest of too many
+        store._metadata.forget(LOCK, "a")  # as it does with the oldest of too many
         with pytest.raises(Conflict):
             await store.replace(LOCK, "a", found.version, "s", SPEC | {"owner": "next"})
         assert await store.get(LOCK, "a") is None
