@@ -106,8 +106,12 @@ async def no_graceful_end_soon_after_an_adoption(world: World) -> None:
     elector_of(e0).crash()
     again = e0.start_elector()
     await world.until(lambda: again.elector.ready, 5.0)
+    session = session_of(world, e0)
     await world.sleep(0.25)
     await again.stop()
+    assert world.shared.record("session", session) is not None, (
+        "the session was ended though a client may still believe"
+    )
     holder.owner.resume()
     assert await waiting is not None
 
