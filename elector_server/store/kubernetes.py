@@ -78,6 +78,8 @@ class KubernetesStore:
             lambda kind: (self._collection(kind), self._operation("watch", kind)),
             self._metadata.to_record,
         )
+        # Renewals: whoever asks for many locks at once, or a webhook that hangs, must not cost the session.
+        self._urgent = self._operation("update", "session")
         self._closed = False
 
     def __repr__(self) -> str:
@@ -178,7 +180,7 @@ class KubernetesStore:
         if self._closed:
             raise StoreUnavailable("the store was closed")
         try:
-            return await self._api.call(method, path, body)
+            return await self._api.call(method, path, body, urgent=operation == self._urgent)
         except NotSent as error:
             raise not_sent(self._server, error) from error
         except NotAnswered as error:

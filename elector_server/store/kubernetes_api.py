@@ -52,8 +52,8 @@ class Api:
         """How many connections stand."""
         return self._pool.open
 
-    async def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Answer:
-        """One request and its answer, of whatever status.
+    async def call(self, method: str, path: str, body: dict[str, Any] | None = None, *, urgent: bool = False) -> Answer:
+        """One request and its answer, of whatever status. An urgent one waits for no other.
 
         Raises:
             NotSent: nothing reached the server.
@@ -64,7 +64,7 @@ class Api:
 
         async def send(access: Access) -> Answer:
             request = Request(method, access.prefix + path, content, access.authorization)
-            return await self._pool.call(access.target, request, min(CALL_SECONDS, self._call_seconds))
+            return await self._pool.call(access.target, request, min(CALL_SECONDS, self._call_seconds), urgent=urgent)
 
         await self._pause()
         return self._noted(await self._with_access(send))

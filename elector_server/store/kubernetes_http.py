@@ -12,6 +12,7 @@ with aiohttp 1.04 times, with the kubernetes client in a thread 1.27 times. docs
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Callable
@@ -198,14 +199,14 @@ class Pool:
         """How many connections stand."""
         return len(self._open)
 
-    async def call(self, target: Target, request: Request, seconds: float) -> Answer:
-        """One request and its answer.
+    async def call(self, target: Target, request: Request, seconds: float, *, urgent: bool = False) -> Answer:
+        """One request and its answer. An urgent one does not queue behind others; there must be few of them.
 
         Raises:
             NotSent: the server could not be reached.
             NotAnswered: no complete answer within `seconds`.
         """
-        async with self._slots:
+        async with contextlib.nullcontext() if urgent else self._slots:
             return await self._exchange(target, request, seconds, None)
 
     async def stream(

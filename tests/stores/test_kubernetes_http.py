@@ -13,7 +13,7 @@ from elector_server.store import Conflict, Exists, OutcomeUnknown, Store, StoreU
 from elector_server.store import kubernetes_api as api_module
 from elector_server.store.kubernetes_http import CONCURRENT_CALLS_MAX
 from tests.stores.fake_api import FakeApi, Seen, answer, status, stored, until_true
-from tests.stores.harness import LOCK
+from tests.stores.harness import LOCK, SESSION
 
 SPEC = {"owner": "pod"}
 
@@ -214,6 +214,24 @@ class TestConnections:
             assert len(api.requests) == 105
             await store.close()
             await until_true(lambda: api.open_connections == 0)
+
+    @in_loop
+    async def test_a_renewal_does_not_queue_behind_calls_that_hang(self) -> None:
+        async def behave(seen: Seen, writer: asyncio.StreamWriter) -> None:
+            if "/sessions/" in seen.path:
+                writer.write(answer(200, stored("s", 8)))
+
+        async with FakeApi(behave) as api:
+            store = api.store()
+            hanging = [asyncio.create_task(store.get(LOCK, f"n{number}")) for number in range(CONCURRENT_CALLS_MAX + 9)]
+            await until_true(lambda: len(api.requests) == CONCURRENT_CALLS_MAX)
+            assert (await store.replace(SESSION, "s", 7, "i", SPEC)).version == 8
+            assert len(api.requests) == CONCURRENT_CALLS_MAX + 1
+            assert not any(task.done() for task in hanging)
+            for task in hanging:
+                task.cancel()
+            await asyncio.gather(*hanging, return_exceptions=True)
+            await store.close()
 
     @in_loop
     async def test_one_that_the_server_closed_is_not_used_again(self) -> None:
