@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from elector_server.durations import LEASE_SECONDS_MIN
 from elector_server.rules import session as rules
 from elector_server.rules.session import KIND, Observation, Session, State
 from elector_server.store import Conflict, Exists, Record, Store, StoreUnavailable
@@ -99,14 +100,14 @@ class ForeignSessions:
                 await self._clock.sleep(self._until_next_look(observer, lease_seconds))
 
     def _until_next_look(self, observer: _Observer, lease_seconds: float) -> float:
-        step = lease_seconds / 5 * self._random.uniform(0.9, 1.0)
+        step = _step_seconds(lease_seconds) * self._random.uniform(0.9, 1.0)
         if observer.observation is None:
             return step
         silent_at = observer.observation.observed_at + rules.observation_seconds(lease_seconds)
-        return min(step, max(silent_at - self._clock.now(), lease_seconds / 100))
+        return min(step, max(silent_at - self._clock.now(), _step_seconds(lease_seconds) / 20))
 
     async def _look(self, observer: _Observer, lease_seconds: float) -> float:
-        seconds = lease_seconds / 5
+        seconds = _step_seconds(lease_seconds)
         record = await attempt(self._clock, seconds, lambda: self._store.get(KIND, observer.id))
         if record is None:
             await self._mark_missing(observer, seconds)
@@ -132,7 +133,7 @@ class ForeignSessions:
         spec: dict[str, Any] = rules.end(session).to_spec()
         await attempt(
             self._clock,
-            session.lease_seconds / 5,
+            _step_seconds(session.lease_seconds),
             lambda: self._store.replace(KIND, record.name, record.version, record.session, spec),
         )
         log.info(
@@ -141,6 +142,11 @@ class ForeignSessions:
             rules.observation_seconds(session.lease_seconds),
         )
         self.note_ended(observer.id)
+
+
+def _step_seconds(lease_seconds: float) -> float:
+    """From one look to the next, and for one call. No elector has a shorter lease; a record made by hand may say 0."""
+    return max(lease_seconds, LEASE_SECONDS_MIN) / 5
 
 
 class _Observer:

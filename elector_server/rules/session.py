@@ -29,17 +29,18 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
 KIND: Final = "session"
 """The store's word for these records."""
 
 CLOCK_RATE_MARGIN: Final = 1.01
 OBSERVATION_MARGIN_SECONDS: Final = 0.5
+LEASE_SECONDS_UNKNOWN: Final = 3600.0
+"""The longest lease that an elector can have."""
 
 
 class State(StrEnum):
@@ -78,8 +79,27 @@ class Session:
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Session:
-        """Read the stored form."""
-        return cls(**{**spec, "state": State(spec["state"])})
+        """Read the stored form, or what a person or a newer elector made of it: such a record has to end as any other.
+
+        What is missing is as if it had never been renewed, so nobody adopts it.
+        """
+        found = {key: spec[key] for key in _UNWRITTEN if key in spec}
+        return cls(**{**_UNWRITTEN, **found, "state": State(found.get("state", State.LIVE))})
+
+
+_UNWRITTEN: Final[dict[str, Any]] = asdict(
+    Session(
+        identity="",
+        owner="",
+        lease_seconds=LEASE_SECONDS_UNKNOWN,
+        epoch=0,
+        seq=0,
+        nonce="",
+        boot_id="",
+        state=State.LIVE,
+        renewed_at="",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
