@@ -5,7 +5,7 @@ status, reason                       raised             code
 400 unknown field                    StoreUnavailable   crd_outdated
 403 RBAC                             StoreUnavailable   store_forbidden
 403 quota                            StoreUnavailable   quota_exceeded
-4xx from a webhook or a policy       StoreUnavailable   admission_refused
+webhook (refuses, is down), policy   StoreUnavailable   admission_refused
 404, 403 of the namespace            StoreUnavailable   namespace_missing
 401                                  StoreUnavailable   token_refused
 413, etcd's limit                    StoreUnavailable   record_too_large
@@ -33,6 +33,7 @@ _USER: Final = re.compile(r'User "([^"]*)"')
 _TOO_LARGE: Final = "request is too large"
 _ADMISSION: Final = re.compile(r"(admission|calling) webhook|ValidatingAdmissionPolicy|admission plugin", re.IGNORECASE)
 _TEXT_CHARACTERS_MAX: Final = 500
+_CERTAIN: Final = frozenset({"record_too_large", "admission_refused"})
 _WRITING_VERBS: Final = frozenset({"create", "update", "delete"})
 
 
@@ -100,8 +101,9 @@ def is_version_conflict(status: Status) -> bool:
 def refusal(operation: Operation, status: Status) -> StoreUnavailable:
     """The error for an answer that is neither success nor part of the store's protocol."""
     message, code = _meaning(operation, status)
-    # Only a refusal of the request itself (4xx) says that nothing was done, be it a redirect or an odd success.
-    if not 400 <= status.code < 500 and operation.writes and code != "record_too_large":
+    # Only a refusal of the request itself (4xx) says that nothing was done, be it a redirect or an odd success. A
+    # webhook that is down and a record that etcd refuses are answered with 500, and nothing is stored all the same.
+    if not 400 <= status.code < 500 and operation.writes and code not in _CERTAIN:
         return OutcomeUnknown(message, code)
     return StoreUnavailable(message, code)
 

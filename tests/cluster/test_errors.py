@@ -211,6 +211,27 @@ def test_an_admission_rule_refuses(plane: ControlPlane, namespace: Namespace) ->
         plane.request("DELETE", f"{group}/validatingadmissionpolicies/{namespace.name}")
 
 
+def test_an_admission_webhook_is_down(plane: ControlPlane, namespace: Namespace) -> None:
+    """Answered with 500, but certain: nothing is stored before all webhooks have agreed."""
+    path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+    (port,) = free_ports(1)
+    webhook = {
+        "name": "locks.example.com",
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "clientConfig": {"url": f"https://127.0.0.1:{port}/"},
+        "rules": [
+            {"apiGroups": ["metaparticle.io"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["locks"]}
+        ],
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace.name}},
+    }
+    plane.request("POST", path, {"metadata": {"name": namespace.name}, "webhooks": [webhook]})
+    try:
+        assert "locks.example.com" in str(soon(namespace, "admission_refused"))
+    finally:
+        plane.request("DELETE", f"{path}/{namespace.name}")
+
+
 @pytest.mark.parametrize("owner", ["😀" * 1000, "😀" * 500])
 def test_a_record_is_too_large(namespace: Namespace, owner: str) -> None:
     """Too large for the API server, and for etcd."""
