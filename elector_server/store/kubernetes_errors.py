@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import ssl
 from collections.abc import Callable
 from http import HTTPStatus
@@ -30,6 +31,8 @@ from elector_server.store.kubernetes_http import Answer, NotAnswered, NotSent
 
 _INSTALL: Final = "kubectl apply -k deploy/"
 _USER: Final = re.compile(r'User "([^"]*)"')
+_ACCOUNT: Final = re.compile(r"system:serviceaccount:([^:]+:[^:]+)")
+_NOBODY: Final = "system:anonymous"
 _TOO_LARGE: Final = "request is too large"
 _ADMISSION: Final = re.compile(r"(admission|calling) webhook|ValidatingAdmissionPolicy|admission plugin", re.IGNORECASE)
 _TEXT_CHARACTERS_MAX: Final = 500
@@ -159,10 +162,27 @@ def _forbidden(operation: Operation, status: Status) -> tuple[str, str]:
     user = _USER.search(status.message)
     if user is None:
         return _admission(operation, status)
+    return _missing_right(operation, user[1]), "store_forbidden"
+
+
+def _missing_right(operation: Operation, user: str) -> str:
+    if user == _NOBODY:
+        return f"the kubeconfig gives no credentials, and nobody ({user}) may not {operation}: log in"
     return (
-        f"{user[1]} may not {operation}: bind the Role elector of deploy/ to it"
-        f" ({_INSTALL} -n {operation.namespace}), or choose the right namespace with --namespace"
-    ), "store_forbidden"
+        f"{user} may not {operation}: bind the Role elector of deploy/ to it"
+        f" ({_binding(user, operation.namespace)}), or choose the right namespace with --namespace"
+    )
+
+
+def _binding(user: str, namespace: str) -> str:
+    """The commands that give somebody the Role. Its own RoleBinding is for the account `elector` next to it only."""
+    install = f"{_INSTALL} -n {namespace}"
+    account = _ACCOUNT.fullmatch(user)
+    if account is not None and account[1] == f"{namespace}:elector":
+        return install
+    subject = f"--user={shlex.quote(user)}" if account is None else f"--serviceaccount={account[1]}"
+    name = re.sub(r"[^a-z0-9]+", "-", (user if account is None else account[1]).lower()).strip("-")
+    return f"{install}; kubectl create rolebinding elector-of-{name} --role=elector {subject} -n {namespace}"
 
 
 def _admission(operation: Operation, status: Status) -> tuple[str, str]:

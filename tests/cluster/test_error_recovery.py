@@ -150,6 +150,9 @@ def test_a_namespace_that_is_missing(namespace: Namespace) -> None:
 def test_a_namespace_of_somebody_else(namespace: Namespace) -> None:
     with launched(elector := ElsewhereElector(namespace, None, "kube-system")):
         wait_until_said(elector, "store_forbidden", "sessions in namespace kube-system", "--namespace")
+        cause = RawClient(elector.url).open().body["not_ready"]
+        assert cause["code"] == "store_forbidden"
+        assert "sessions in namespace kube-system" in cause["reason"]
 
 
 def test_a_namespace_that_is_being_deleted(namespace: Namespace) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
+import shlex
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -17,7 +19,7 @@ from elector_server.store.kubernetes import KubernetesStore
 from elector_server.store.kubernetes_access import Access, load_access
 from tests.cluster.binaries import Binaries
 from tests.cluster.control_plane import ADMIN_TOKEN, ControlPlane, free_ports
-from tests.cluster.namespaces import Namespace, install
+from tests.cluster.namespaces import LOCKS, Namespace, install, until_served
 from tests.stores.harness import LOCK, SESSION
 
 SPEC = {"owner": "pod", "epoch": 1, "lease_seconds": 20.0}
@@ -92,6 +94,23 @@ def test_the_role_is_not_bound(plane: ControlPlane, namespace: Namespace) -> Non
     assert (error.code, type(error)) == ("store_forbidden", StoreUnavailable)
     assert f"system:serviceaccount:{namespace.name}:elector may not create locks" in str(error)
     assert f"kubectl apply -k deploy/ -n {namespace.name}-other" in str(error)
+
+
+def test_what_is_said_of_a_missing_right_gives_it(plane: ControlPlane, namespace: Namespace, tmp_path: Path) -> None:
+    """To another account than that of deploy/, whom its RoleBinding does not help."""
+    accounts = f"/api/v1/namespaces/{namespace.name}/serviceaccounts"
+    plane.request("POST", accounts, {"metadata": {"name": "web"}})
+    token, path = namespace.new_token(account="web"), tmp_path / "web"
+    plane.write_kubeconfig(path, namespace.name, token=token)
+
+    def store() -> KubernetesStore:
+        return KubernetesStore(lambda: load_access({"KUBECONFIG": str(path)}), namespace.name, plane.url)
+
+    command = re.search(r"kubectl (create rolebinding [^)]*)", str(failure(store)))
+    assert command is not None
+    plane.kubectl(*shlex.split(command[1]))
+    until_served(plane, LOCKS.format(namespace.name), token=token)
+    asyncio.run(succeed(store))
 
 
 def test_the_namespace_is_missing(plane: ControlPlane, tmp_path: Path) -> None:
