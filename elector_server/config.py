@@ -168,6 +168,11 @@ def _settings(
     health_port = _health_port(values, port, sources, mistakes)
     state_dir = values.get("state_dir") or _default_state_dir(store, environ, mistakes)
     durations = _durations(values, sources, mistakes)
+    if "namespace" in values and store != "kubernetes" and not mistakes:
+        # Whoever names one means the whole cluster, and must not get locks that exclude nobody else in it.
+        mistakes.append(
+            f"{sources['namespace']} is {values['namespace']!r}, and {store} has no namespaces: give --store kubernetes"
+        )
     if mistakes or durations is None:
         return None
     return Settings(

@@ -233,3 +233,13 @@ def test_the_pod_comes_from_the_downward_api() -> None:
 def test_a_namespace_has_a_legal_name() -> None:
     with pytest.raises(ConfigurationError, match="the name of a namespace"):
         parse_settings(["--namespace", "No Such"], {"HOME": "/h"})
+
+
+@pytest.mark.parametrize("store", [[], ["--store", "sqlite"], ["--store", "memory"]])
+def test_a_namespace_without_kubernetes_is_a_mistake(store: list[str]) -> None:
+    """Forgetting --store kubernetes would give locks that exclude nobody else in the cluster."""
+    with pytest.raises(ConfigurationError, match=r"--namespace is 'shop'.*give --store kubernetes"):
+        parse_settings([*store, "--namespace", "shop"], {"HOME": "/h"})
+    with pytest.raises(ConfigurationError, match=r"ELECTOR_NAMESPACE is 'shop'.*give --store kubernetes"):
+        parse_settings(store, {"HOME": "/h", "ELECTOR_NAMESPACE": "shop"})
+    assert parse_settings(store, {"HOME": "/h", "POD_NAMESPACE": "shop"}).store != "kubernetes"
