@@ -131,7 +131,7 @@ def _bad_request(operation: Operation, status: Status) -> tuple[str, str]:
         return _invalid(operation, status)
     return (
         f"the custom resource definition of {operation.plural} is older than this elector ({status.message}):"
-        f" update it with {_INSTALL}"
+        f" update it with {_INSTALL} -n {operation.namespace}"
     ), "crd_outdated"
 
 
@@ -196,7 +196,7 @@ def _not_found(operation: Operation, status: Status) -> tuple[str, str]:
         ), "namespace_missing"
     return (
         f"the cluster has no custom resource definition of {operation.plural} (metaparticle.io/v1):"
-        f" who administers it installs it with {_INSTALL}"
+        f" who administers it installs it with {_INSTALL} -n {operation.namespace}"
     ), "crd_missing"
 
 
