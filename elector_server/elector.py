@@ -319,6 +319,8 @@ class Elector:
         self.dead.add(hold.holder)
         hold.client.holds.pop(hold.holder, None)
         hold.client.tell_loss(Loss(KIND, hold.name, hold.holder, reason))
+        if hold.session is self.session:  # Else one line says it for all holds of the session.
+            log.warning("lock %r, token %d, of %s is lost: %s", hold.name, hold.token, hold.client.process, reason)
 
     def give_up(self, name: str, client: Client, holder: str) -> None:
         """A holder id is over, whatever it was doing: waiting or holding."""

@@ -39,6 +39,8 @@ class TestALockIsDeleted:
 
         took = pods.measure("lock deleted by hand: the holder is told", seconds_between(deleted_at, told.at), 1.0)
         assert took < 1.0 * GENEROUS
+        said = f"lock 'x', token {held.token}, of "
+        wait_until(lambda: said in elector.output.read_text(), "whoever reads the elector's log sees it, too")
         assert holder.acquire("x").token > held.token
 
     def test_a_waiter_has_it_at_once_and_the_overlap_is_short(self, pods: PodMachine):
