@@ -302,6 +302,40 @@ def test_tokens_never_fall(namespace: Namespace) -> None:
     assert "fencing tokens never fall" in str(failure(namespace.store, use))
 
 
+HELD = SPEC | {"holder": "h" * 32, "session": "s"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        (SPEC, SPEC | {"holder": "h" * 32}, "a holder has a session"),
+        (HELD, {"owner": "x", "holder": "h" * 32, "session": "s"}, "a holder has a session"),
+        (HELD, SPEC, "stays held until it is deleted"),
+    ],
+)
+def test_a_lock_that_is_held_says_by_what(
+    namespace: Namespace, before: dict[str, Any], after: dict[str, Any], why: str
+) -> None:
+    async def use(store: Store) -> object:
+        record = await store.create(LOCK, "a", "s", before)
+        return await store.replace(LOCK, "a", record.version, "s", after)
+
+    assert why in str(failure(namespace.store, use))
+
+
+def test_the_original_project_may_write_over_a_held_lock(namespace: Namespace) -> None:
+    async def use() -> None:
+        store = namespace.store()
+        try:
+            record = await store.create(LOCK, "a", "s", HELD)
+            await store.replace(LOCK, "a", record.version, "s", {"owner": "web-0", "expiry": "2017-07-14"})
+        finally:
+            await store.close()
+
+    asyncio.run(use())
+    assert [one["spec"]["owner"] for one in namespace.locks()] == ["web-0"]
+
+
 VERBS: dict[tuple[str, str], Use] = {
     (plural, verb): use
     for plural, kind in (("locks", LOCK), ("sessions", SESSION))
