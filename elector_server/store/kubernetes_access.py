@@ -120,17 +120,27 @@ def _load_kubeconfig(configuration: Configuration, paths: str) -> str:
     load_kube_config(paths, client_configuration=configuration, persist_config=False)  # type: ignore[no-untyped-call]
     _, active = list_kube_config_contexts(paths)  # type: ignore[no-untyped-call]
     context: Mapping[str, Any] = active["context"]
-    if not (_authorization(configuration) or configuration.cert_file) and _has_plugin(paths, str(context.get("user"))):
-        # The package only logs it, and would go on as nobody.
-        raise NoAccess("the plugin that the kubeconfig names for the user's credentials (exec) gave none")
+    if not (_authorization(configuration) or configuration.cert_file):
+        _refuse_to_be_nobody(paths, str(context.get("user")))
     return str(context.get("namespace") or NAMESPACE_DEFAULT)
 
 
-def _has_plugin(paths: str, user: str) -> bool:
+def _refuse_to_be_nobody(paths: str, user: str) -> None:
+    """Where credentials are named and there are none, the package would go on without, and never be told to look again.
+
+    A token's file is empty for a moment while somebody writes it anew.
+
+    Raises:
+        NoAccess: the user of that name has a plugin that gave nothing, or a file with nothing in it.
+    """
     from kubernetes.config.kube_config import KubeConfigMerger  # noqa: PLC0415 - see load_access
 
     users = KubeConfigMerger(paths).config["users"]  # type: ignore[no-untyped-call]
-    return any(one["name"] == user and "exec" in (one["user"] or {}) for one in users.value)
+    named = next((one["user"] or {} for one in users.value if one["name"] == user), {})
+    if "exec" in named:
+        raise NoAccess("the plugin that the kubeconfig names for the user's credentials (exec) gave none")
+    if "tokenFile" in named:
+        raise NoAccess(f"the kubeconfig names {named['tokenFile']} for the user's token (tokenFile), and it is empty")
 
 
 def _access(configuration: Configuration, namespace: str, *, rotates: bool) -> Access:

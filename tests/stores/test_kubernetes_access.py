@@ -58,3 +58,14 @@ def test_the_same_kubeconfig_without_a_mistake_can_be_used(tmp_path: Path) -> No
     path = tmp_path / "config"
     path.write_text(config())
     assert load_access({"KUBECONFIG": str(path)}).authorization == "Bearer a"
+
+
+def test_a_token_file_that_is_being_written_makes_nobody_of_us(tmp_path: Path) -> None:
+    """For good, even: who is nobody is answered 403, and only 401 lets the access be read again."""
+    path, token = tmp_path / "config", tmp_path / "token"
+    path.write_text(config(users=[{"name": "a", "user": {"tokenFile": str(token)}}]))
+    token.write_text("")
+    with pytest.raises(NoAccess, match=f"names {token} for the user's token .* it is empty"):
+        load_access({"KUBECONFIG": str(path)})
+    token.write_text("b")
+    assert load_access({"KUBECONFIG": str(path)}).authorization == "Bearer b"
