@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.cluster.namespaces import Namespace
 from tests.processes.electors import ElectorProcess, Leases
+from tests.processes.raw_client import RawClient
 from tests.processes.running import Process, wait_until
 
 _numbers = itertools.count(1)
@@ -71,3 +72,14 @@ def pod_electors(namespace: Namespace, count: int, leases: Leases) -> Iterator[l
     finally:
         for elector in electors:
             elector.end()
+
+
+@contextlib.contextmanager
+def client_of(elector: PodElector) -> Iterator[RawClient]:
+    """An application beside it, which speaks the bare protocol."""
+    client = RawClient(elector.url)
+    try:
+        assert client.open().status == 200
+        yield client
+    finally:
+        client.end()

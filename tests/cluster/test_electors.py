@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.electors import PodElector, pod_electors
+from tests.cluster.electors import PodElector, client_of, pod_electors
 from tests.cluster.namespaces import Namespace
 from tests.processes.electors import LONG, Leases
-from tests.processes.raw_client import RawClient
 from tests.processes.running import wait_until
 
 
@@ -20,16 +18,6 @@ from tests.processes.running import wait_until
 def two(namespace: Namespace) -> Iterator[list[PodElector]]:
     with pod_electors(namespace, 2, LONG) as electors:
         yield electors
-
-
-@contextlib.contextmanager
-def client_of(elector: PodElector) -> Iterator[RawClient]:
-    client = RawClient(elector.url)
-    try:
-        assert client.open().status == 200
-        yield client
-    finally:
-        client.end()
 
 
 def columns(table: str) -> list[dict[str, str]]:

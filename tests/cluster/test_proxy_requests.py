@@ -16,11 +16,11 @@ from elector_server.store.kubernetes import KubernetesStore
 from elector_server.store.kubernetes_access import load_access
 from tests.cluster import wire_faults as faults
 from tests.cluster.control_plane import ControlPlane, free_ports
+from tests.cluster.electors import client_of
 from tests.cluster.fault_proxy import FaultProxy
 from tests.cluster.namespaces import Namespace
 from tests.cluster.proxied import ProbedElector
 from tests.processes.electors import LONG, Leases
-from tests.processes.raw_client import RawClient
 from tests.processes.running import GENEROUS, wait_until
 from tests.stores.harness import LOCK
 
@@ -138,16 +138,6 @@ def elector_behind(
         yield elector
     finally:
         elector.end()
-
-
-@contextlib.contextmanager
-def client_of(elector: ProbedElector) -> Iterator[RawClient]:
-    client = RawClient(elector.url)
-    try:
-        assert client.open().status == 200
-        yield client
-    finally:
-        client.end()
 
 
 def test_proxies_of_the_environment_are_not_used(proxy: FaultProxy, namespace: Namespace) -> None:

@@ -193,3 +193,16 @@ def resources() -> Resources:
     """What this process uses now."""
     gc.collect()
     return Resources(threading.active_count(), len(asyncio.all_tasks()), len(list(Path("/proc/self/fd").iterdir())))
+
+
+def use_sqlite(path: Path, body: Callable[[SqliteStore], Coroutine[Any, Any, None]]) -> None:
+    """Open the file, do `body`, and close it again."""
+
+    async def main() -> None:
+        store = SqliteStore(path, boot_id="boot")
+        try:
+            await asyncio.wait_for(body(store), 60)
+        finally:
+            await store.close()
+
+    asyncio.run(main())

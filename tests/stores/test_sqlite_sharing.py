@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pytest
 from elector_server.store import Conflict, Exists, OutcomeUnknown, Record, StoreUnavailable
 from elector_server.store.sqlite import SqliteStore
 from tests.stores.harness import next_change, next_changes, turns_of_the_loop
+from tests.stores.harness import use_sqlite as use
 from tests.stores.writer_process import KIND, NAME, add_one
 
 PROJECT = Path(__file__).parents[2]
@@ -26,17 +26,6 @@ PROJECT = Path(__file__).parents[2]
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "elector.db"
-
-
-def use(path: Path, body: Callable[[SqliteStore], Coroutine[Any, Any, None]]) -> None:
-    async def main() -> None:
-        store = SqliteStore(path, boot_id="boot")
-        try:
-            await asyncio.wait_for(body(store), 60)
-        finally:
-            await store.close()
-
-    asyncio.run(main())
 
 
 def step_of(record: Record) -> tuple[int, int]:

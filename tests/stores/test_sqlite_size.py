@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import sqlite3
-from collections.abc import Callable, Coroutine
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,22 +14,12 @@ from elector_server.store import sqlite_upkeep as upkeep
 from elector_server.store.sqlite import SqliteStore
 from elector_server.store.sqlite_file import PAGE_BYTES
 from tests.stores.harness import next_change, next_changes
+from tests.stores.harness import use_sqlite as use
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "elector.db"
-
-
-def use(path: Path, body: Callable[[SqliteStore], Coroutine[Any, Any, None]]) -> None:
-    async def main() -> None:
-        store = SqliteStore(path, boot_id="boot")
-        try:
-            await asyncio.wait_for(body(store), 60)
-        finally:
-            await store.close()
-
-    asyncio.run(main())
 
 
 async def write_many(store: SqliteStore, count: int) -> Record:
