@@ -22,6 +22,10 @@ DEFAULT_URL: Final = f"http://127.0.0.1:{DEFAULT_PORT}"
 API_VERSION: Final = "metaparticle.io/v1"
 
 LOCKS_PATH: Final = "/locks"
+SEMAPHORES_PATH: Final = "/semaphores"
+EVENTS_PATH: Final = "/events"
+CONDITIONS_PATH: Final = "/conditions"
+BARRIERS_PATH: Final = "/barriers"
 SESSIONS_PATH: Final = "/sessions"
 OPENAPI_PATH: Final = "/openapi.json"
 STREAM_SUFFIX: Final = "/stream"
@@ -31,6 +35,15 @@ HOLDS_MAX: Final = 10_000
 BODY_BYTES_MAX: Final = 2 * 1024 * 1024
 WAIT_SECONDS_MAX: Final = 25.0
 """The longest time one request may stay parked; a longer wait is a row of such requests."""
+
+LIMIT_MAX: Final = 2**31 - 1
+"""The largest value of a semaphore and the largest number of parties."""
+
+PERMITS_MAX: Final = 1_000
+"""Permits of one semaphore that can be held at a time, and that one release can give back."""
+
+METADATA_CHARACTERS_MAX: Final = 4_096
+"""What a leader may say about itself, as compact JSON."""
 
 HEX_ID_CHARACTERS: Final = 32
 PROCESS_CHARACTERS_MAX: Final = 256
@@ -50,6 +63,7 @@ STATUS_OF_CODE: Final[dict[str, int]] = {
     "bad_name": 400,
     "bad_path": 400,
     "bad_method": 405,
+    "barrier_broken": 409,
     "body_too_large": 413,
     "cross_origin": 403,
     "elector_busy": 503,
@@ -57,9 +71,13 @@ STATUS_OF_CODE: Final[dict[str, int]] = {
     "elector_stopping": 503,
     "holder_dead": 409,
     "internal_error": 500,
+    "limit_mismatch": 409,
     "lock_held": 409,
+    "no_permit": 409,
     "not_held": 409,
+    "parties_mismatch": 409,
     "queue_full": 503,
+    "semaphore_full": 409,
     "store_unavailable": 503,
     "unknown_client": 409,
     "unsupported_media_type": 415,
@@ -67,7 +85,8 @@ STATUS_OF_CODE: Final[dict[str, int]] = {
     "legacy_disabled": 409,
     "legacy_too_short": 409,
 }
-"""Every error code of the protocol and its HTTP status. 404 is missing on purpose: it means "the lock is free"."""
+"""Every error code of the protocol and its HTTP status. 404 is missing on purpose: it is the answer of a GET of which there
+is no record ("the lock is free")."""
 
 UNAVAILABLE_CODES: Final = frozenset(
     {"elector_busy", "elector_starting", "elector_stopping", "store_unavailable", "queue_full"}
@@ -117,9 +136,14 @@ def check_name(name: object) -> str:
     return name
 
 
+def path_of(collection: str, name: str) -> str:
+    """The path of one primitive. Dots are quoted too, because `..` would be resolved by clients and proxies."""
+    return f"{collection}/{quote(name, safe='').replace('.', '%2E')}"
+
+
 def lock_path(name: str) -> str:
-    """The path of one lock. Dots are quoted too, because `..` would be resolved by clients and proxies."""
-    return f"{LOCKS_PATH}/{quote(name, safe='').replace('.', '%2E')}"
+    """The path of one lock."""
+    return path_of(LOCKS_PATH, name)
 
 
 def session_path(client: str) -> str:
