@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from elector_server.foreign_sessions import ForeignSessions
     from elector_server.named_lock import NamedLock
     from elector_server.own_session import Identity, OwnSession
-    from elector_server.rules.lock import Claimant
+    from elector_server.rules.claimant import Claimant
     from elector_server.seen_versions import SeenVersions
     from elector_server.store import Store
     from elector_server.trouble import Cause

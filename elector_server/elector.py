@@ -35,7 +35,8 @@ from elector_server.problems import (
     HolderDead,
     StoreDown,
 )
-from elector_server.rules.lock import KIND, Claimant, Lock
+from elector_server.rules.claimant import Claimant
+from elector_server.rules.lock import KIND, Lock
 from elector_server.seen_versions import SeenVersions
 from elector_server.session_keeper import SessionKeeper
 from elector_server.store import StoreUnavailable

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from elector_server.lock_watch import LockWatch
 from elector_server.problems import HeldBy, LockHeld, QueueFull, StoreDown
 from elector_server.rules import lock as rules
-from elector_server.rules.lock import KIND, Hold, Lock
+from elector_server.rules.claimant import Hold
+from elector_server.rules.lock import KIND, Lock
 from elector_server.rules.turn import Known, Sight, Step, next_step
 from elector_server.seen_versions import StoreWentBack
 from elector_server.store import Conflict, Exists, Record, StoreUnavailable

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from elector_server.problems import HeldBy
-from elector_server.rules.lock import Claimant, Hold, Lock, token_of
+from elector_server.rules.claimant import Claimant, Hold
+from elector_server.rules.lock import Lock, token_of
 
 if TYPE_CHECKING:
     from elector_server.clients import Client

@@ -85,8 +85,8 @@ STATUS_OF_CODE: Final[dict[str, int]] = {
     "legacy_disabled": 409,
     "legacy_too_short": 409,
 }
-"""Every error code of the protocol and its HTTP status. 404 is missing on purpose: it is the answer of a GET of which there
-is no record ("the lock is free")."""
+"""Every error code of the protocol and its HTTP status. 404 is missing on purpose: it is no refusal, but what a GET
+answers if there is no record ("the lock is free")."""
 
 UNAVAILABLE_CODES: Final = frozenset(
     {"elector_busy", "elector_starting", "elector_stopping", "store_unavailable", "queue_full"}

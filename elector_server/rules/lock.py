@@ -21,9 +21,10 @@ The record exists exactly while the lock is held (or its holder's session is dea
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
+
+from elector_server.rules.claimant import Claimant, Hold, SessionEnded, claimant_from_spec, claimant_to_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,32 +34,9 @@ KIND: Final = "lock"
 
 QUEUE_TICKETS_MAX: Final = 1_000
 
-SessionEnded = Callable[[str], bool]
-
 
 class QueueFull(Exception):
     """The queue has as many tickets as one record may hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """The identity of one hold."""
-
-    holder: str
-    session: str
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claimant:
-    """One acquisition that wants the lock, as it stands in a record: as its holder, or as a ticket in its queue."""
-
-    hold: Hold
-    client: str
-    owner: str
-    process: str
-    lease_seconds: float
-    legacy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +55,12 @@ class Lock:
 
     def to_spec(self) -> dict[str, Any]:
         """The stored form; tokens are decimal text because other languages' numbers end at 2**53."""
-        spec = _claimant_to_spec(self.claimant)
+        spec = claimant_to_spec(self.claimant)
         spec["acquired_at"] = self.acquired_at
         if self.token is not None:
             spec["token"] = str(self.token)
         if self.queue:
-            spec["queue"] = [_claimant_to_spec(ticket) for ticket in self.queue]
+            spec["queue"] = [claimant_to_spec(ticket) for ticket in self.queue]
         return spec
 
     @classmethod
@@ -90,38 +68,11 @@ class Lock:
         """Read the stored form."""
         token = spec.get("token")
         return cls(
-            claimant=_claimant_from_spec(spec),
+            claimant=claimant_from_spec(spec),
             acquired_at=spec.get("acquired_at", ""),
             token=None if token is None else int(token),
-            queue=tuple(_claimant_from_spec(ticket) for ticket in spec.get("queue", ())),
+            queue=tuple(claimant_from_spec(ticket) for ticket in spec.get("queue", ())),
         )
-
-
-def _claimant_to_spec(claimant: Claimant) -> dict[str, Any]:
-    hold = claimant.hold
-    spec: dict[str, Any] = {
-        "holder": hold.holder,
-        "session": hold.session,
-        "epoch": hold.epoch,
-        "client": claimant.client,
-        "owner": claimant.owner,
-        "process": claimant.process,
-        "lease_seconds": claimant.lease_seconds,
-    }
-    if claimant.legacy:
-        spec["legacy"] = True
-    return spec
-
-
-def _claimant_from_spec(spec: Mapping[str, Any]) -> Claimant:
-    return Claimant(
-        hold=Hold(spec["holder"], spec["session"], spec["epoch"]),
-        client=spec.get("client", ""),
-        owner=spec.get("owner", ""),
-        process=spec.get("process", ""),
-        lease_seconds=spec["lease_seconds"],
-        legacy=spec.get("legacy", False),
-    )
 
 
 def claim(claimant: Claimant, wall: str) -> Lock:

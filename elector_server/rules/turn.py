@@ -32,7 +32,8 @@ from collections.abc import Container
 from enum import Enum, auto
 from typing import NamedTuple
 
-from elector_server.rules.lock import Claimant, Hold, Lock, SessionEnded
+from elector_server.rules.claimant import Claimant, Hold, SessionEnded
+from elector_server.rules.lock import Lock
 
 
 class Known(Enum):

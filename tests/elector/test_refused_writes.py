@@ -11,7 +11,8 @@ from elector_server.durations import Durations
 from elector_server.elector import Elector
 from elector_server.named_lock import STALE_READ_SECONDS
 from elector_server.own_session import Identity
-from elector_server.rules.lock import KIND, Claimant, Hold, claim
+from elector_server.rules.claimant import Claimant, Hold
+from elector_server.rules.lock import KIND, claim
 from elector_server.store import Conflict, Record
 from elector_server.store.memory import MemoryStore
 from metaparticle_sync import wire

@@ -7,7 +7,8 @@ from collections import Counter
 from typing import Any
 
 from elector_server.acquisitions import Granted
-from elector_server.rules.lock import Claimant, Hold, Lock
+from elector_server.rules.claimant import Claimant, Hold
+from elector_server.rules.lock import Lock
 from elector_server.trouble import Cause
 from elector_server.views import ClientStatus, LockView
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from elector_server.rules import lock as rules
-from elector_server.rules.lock import Claimant, Hold, Lock, QueueFull
+from elector_server.rules.claimant import Claimant, Hold
+from elector_server.rules.lock import Lock, QueueFull
 
 
 def claimant(holder: str, session: str = "s0", epoch: int = 1) -> Claimant:

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from elector_server.rules import lock as lock_rules
-from elector_server.rules.lock import Claimant, Hold
+from elector_server.rules.claimant import Claimant, Hold
 from elector_server.rules.turn import Known, Sight, Step, next_step
 
 
