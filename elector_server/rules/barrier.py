@@ -1,0 +1,267 @@
+"""The rules of a barrier record: who has arrived, and what became of the generations before.
+
+                 arrive, the last one, with an action
+    filling ────────────────────────────────────────────> acting ── open ──> filling, generation + 1
+       │ │                                                   │
+       │ └── arrive, the last one, without ─> filling, generation + 1
+       │                                                     │
+       └── leave, abort, a session that ended ──> broken <───┘
+                                                    │
+    filling, generation + 1 <────────── reset ──────┘   (from any state; who had arrived is broken)
+
+* A party's place is its generation and its index in it. It has passed when the generation is over and it is not among
+  the broken. So the outcome of a generation is one write, for all parties alike.
+* Only the last party to arrive acts, and only while it stands in the record: exactly one, or the barrier breaks.
+* Parties of broken generations stay in `broken` until their electors have told them.
+* Who arrives while others act waits for the next generation.
+
+The states are those of CPython's `threading.Barrier`, without its draining: generations keep the parties apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from elector_server.rules.claimant import Claimant, Hold, claimant_from_spec, claimant_to_spec
+from elector_server.rules.shared import (
+    CLAIMANTS_MAX,
+    NO_OPERATIONS,
+    At,
+    Operations,
+    RecordFull,
+    Refusal,
+    TermsDiffer,
+    confirmed,
+    foreign_sessions,
+    is_same,
+    without,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+KIND: Final = "barrier"
+
+
+class BarrierBroken(Refusal):
+    """The barrier is broken: nobody passes before a reset."""
+
+
+class State(StrEnum):
+    """Where the present generation stands."""
+
+    FILLING = "filling"
+    ACTING = "acting"
+    BROKEN = "broken"
+
+
+class Outcome(StrEnum):
+    """What became of one party."""
+
+    WAITING = "waiting"
+    ACTING = "acting"
+    PASSED = "passed"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a party stands: the index that it returns, in that generation."""
+
+    generation: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One that has arrived. `acts`: if it is the last one, it has an action to run."""
+
+    claimant: Claimant
+    acts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """What a barrier record says. `used_by` is who arrived last."""
+
+    parties: int
+    generation: int = 0
+    state: State = State.FILLING
+    arrived: tuple[Party, ...] = ()
+    broken: tuple[Claimant, ...] = ()
+    used_by: Claimant | None = None
+    operations: Operations = NO_OPERATIONS
+
+    @property
+    def waiting(self) -> int:
+        """How many stand before it; none once all have come."""
+        return len(self.arrived) if self.state is State.FILLING else 0
+
+    def to_spec(self) -> dict[str, Any]:
+        """The stored form."""
+        spec: dict[str, Any] = {"parties": self.parties, "generation": self.generation, "state": self.state.value}
+        spec["arrived"] = [claimant_to_spec(party.claimant) | {"acts": party.acts} for party in self.arrived]
+        spec["broken"] = [claimant_to_spec(claimant) for claimant in self.broken]
+        if self.used_by is not None:
+            spec["used_by"] = claimant_to_spec(self.used_by)
+        return spec | self.operations.to_spec()
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> Barrier:
+        """Read the stored form."""
+        used_by = spec.get("used_by")
+        return cls(
+            parties=spec.get("parties", 1),
+            generation=spec.get("generation", 0),
+            state=State(spec.get("state", State.FILLING)),
+            arrived=tuple(
+                Party(claimant_from_spec(party), party.get("acts", False)) for party in spec.get("arrived", ())
+            ),
+            broken=tuple(claimant_from_spec(claimant) for claimant in spec.get("broken", ())),
+            used_by=None if used_by is None else claimant_from_spec(used_by),
+            operations=Operations.from_spec(spec),
+        )
+
+    def claimants(self) -> Iterable[Claimant]:
+        """Those who have arrived, and those who have to be told that it broke."""
+        return (*(party.claimant for party in self.arrived), *self.broken)
+
+    def leave(self, hold: Hold, at: At) -> Barrier:  # noqa: ARG002 -- it breaks at any time
+        """A party that goes before all have come breaks the barrier for the others."""
+        if any(party.claimant.hold == hold for party in self.arrived):
+            return _broken(self).forget(hold)
+        return self.forget(hold)
+
+    def forget(self, hold: Hold) -> Barrier:
+        """It has been told that its generation broke."""
+        return replace(self, broken=without(self.broken, hold))
+
+    def confirm(self, claimant: Claimant, token: int | None, at: At) -> Barrier:  # noqa: ARG002 -- no tokens
+        """The party under the new epoch."""
+        arrived = tuple(
+            replace(party, claimant=claimant) if is_same(party.claimant, claimant) else party for party in self.arrived
+        )
+        return replace(self, arrived=arrived, broken=confirmed(self.broken, claimant))
+
+    def written_over(self, version: int) -> Barrier:  # noqa: ARG002 -- no tokens
+        """As it is."""
+        return self
+
+    def depends_on(self, session: str) -> dict[str, float]:
+        """Only the elector that arrived before us, round the circle: behind each dead one stands one that lives."""
+        sessions = list(dict.fromkeys(party.claimant.hold.session for party in self.arrived))
+        if session not in sessions:
+            return {}
+        before = sessions[sessions.index(session) - 1]
+        return foreign_sessions(
+            (party.claimant for party in self.arrived if party.claimant.hold.session == before), session
+        )
+
+    def remembering(self, operation: str) -> Barrier:
+        """With one more operation that was applied."""
+        return replace(self, operations=self.operations.plus(operation))
+
+
+def arrive(
+    barrier: Barrier | None, claimant: Claimant, parties: int, at: At, *, acts: bool, alone: bool
+) -> tuple[Barrier, Place]:
+    """The record with one more party, and its place. The last one opens the barrier, unless it has an action to run.
+
+    Raises:
+        TermsDiffer: somebody else counts another number of parties.
+        BarrierBroken: it is broken.
+        RecordFull: there is no room for it.
+    """
+    barrier = _agreed(barrier, parties, at, alone=alone)
+    if barrier.state is State.BROKEN:
+        raise BarrierBroken
+    if len(barrier.arrived) >= max(CLAIMANTS_MAX, parties):
+        raise RecordFull(f"{len(barrier.arrived)} have arrived already")
+    place = Place(barrier.generation + len(barrier.arrived) // parties, len(barrier.arrived) % parties)
+    arrived = replace(barrier, arrived=(*barrier.arrived, Party(claimant, acts)), used_by=claimant)
+    return _opened_if_full(arrived), place
+
+
+def outcome(barrier: Barrier | None, holder: str, place: Place) -> Outcome:
+    """What became of the party that arrived at `place`. One that left no trace in a generation not over is broken."""
+    if barrier is None:
+        return Outcome.BROKEN
+    if any(claimant.hold.holder == holder for claimant in barrier.broken):
+        return Outcome.BROKEN
+    standing = [index for index, party in enumerate(barrier.arrived) if party.claimant.hold.holder == holder]
+    if standing:
+        acts = barrier.state is State.ACTING and standing[0] == barrier.parties - 1
+        return Outcome.ACTING if acts else Outcome.WAITING
+    return Outcome.PASSED if barrier.generation > place.generation else Outcome.BROKEN
+
+
+def place_of(barrier: Barrier, holder: str) -> Place | None:
+    """Where a party stands, if it stands there."""
+    for index, party in enumerate(barrier.arrived):
+        if party.claimant.hold.holder == holder:
+            return Place(barrier.generation + index // barrier.parties, index % barrier.parties)
+    return None
+
+
+def open_(barrier: Barrier | None, holder: str) -> Barrier:
+    """The acting party has run its action: everybody passes.
+
+    Raises:
+        BarrierBroken: it is not acting (any more).
+    """
+    if barrier is None or barrier.state is not State.ACTING:
+        raise BarrierBroken
+    if barrier.arrived[barrier.parties - 1].claimant.hold.holder != holder:
+        raise BarrierBroken
+    return _opened(barrier)
+
+
+def abort(barrier: Barrier | None, parties: int) -> Barrier:
+    """Everybody who waits, and who comes, finds it broken, until a reset."""
+    return _broken(barrier or Barrier(parties))
+
+
+def reset(barrier: Barrier | None, parties: int) -> Barrier:
+    """Empty again. Who has arrived finds it broken."""
+    barrier = barrier or Barrier(parties)
+    if barrier.state is State.FILLING and not barrier.arrived:
+        return barrier
+    return replace(_broken(barrier), state=State.FILLING, generation=barrier.generation + 1)
+
+
+def _agreed(barrier: Barrier | None, parties: int, at: At, *, alone: bool) -> Barrier:
+    if barrier is None:
+        return Barrier(parties)
+    if barrier.parties == parties:
+        return barrier
+    used_by = barrier.used_by
+    is_ours = used_by is not None and used_by.hold.session == at.session
+    if not barrier.arrived and (used_by is None or (alone if is_ours else at.ended(used_by.hold.session))):
+        return replace(barrier, parties=parties)
+    raise TermsDiffer(f"a barrier of {parties}", f"a barrier of {barrier.parties}", used_by)
+
+
+def _opened_if_full(barrier: Barrier) -> Barrier:
+    if barrier.state is not State.FILLING or len(barrier.arrived) < barrier.parties:
+        return barrier
+    if barrier.arrived[barrier.parties - 1].acts:
+        return replace(barrier, state=State.ACTING)
+    return _opened(barrier)
+
+
+def _opened(barrier: Barrier) -> Barrier:
+    return _opened_if_full(
+        replace(
+            barrier,
+            state=State.FILLING,
+            generation=barrier.generation + 1,
+            arrived=barrier.arrived[barrier.parties :],
+        )
+    )
+
+
+def _broken(barrier: Barrier) -> Barrier:
+    told = tuple(party.claimant for party in barrier.arrived)
+    return replace(barrier, state=State.BROKEN, arrived=(), broken=(*barrier.broken, *told))
