@@ -11,15 +11,15 @@ waits a little for its client. A request that is refused, withdrawn or too late 
 from __future__ import annotations
 
 import asyncio
-import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from elector_server.named_lock import NamedLock
+from elector_server.parking import Departed, Departure, is_done_soon, park
 from elector_server.problems import BadBody, HolderDead, NotHeld, Problem, StoreDown
 from elector_server.rules.lock import KIND
 from elector_server.store import StoreUnavailable
-from elector_server.waiters import Grant, LocalHold, Waiter
+from elector_server.waiters import LocalHold, Waiter
 from elector_server.writes import attempt
 
 if TYPE_CHECKING:
@@ -33,23 +33,8 @@ if TYPE_CHECKING:
 GAP_SECONDS: Final = 2.0
 """How long a waiter keeps its place between two polls."""
 
-PARK_SECONDS: Final = 0.05
-"""A request that is answered sooner than this is not watched for its client's departure."""
-
-FEW_TURNS: Final = 3
-
 CLAIM_SECONDS: Final = 0.8
 """How long a single try, a release or a presented hold may wait for the store: callers have one second."""
-
-
-class Departure(Protocol):
-    """The client's end of one request."""
-
-    async def wait(self) -> None:
-        """Return when the client's connection is gone."""
-
-    def is_gone(self) -> bool:
-        """Whether it is gone by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +54,6 @@ class StillWaiting:
 
     name: str
     holder: str
-
-
-class Departed(Exception):
-    """The client of a parked request is gone; the waiter keeps its place for a moment."""
 
 
 class Acquisitions:
@@ -140,10 +121,10 @@ class Acquisitions:
         """
         future = waiter.listener()
         try:
-            if await _is_done_soon(future):
+            if await is_done_soon(future):
                 return self._granted(future.result().hold)
             async with self._core.clock.timeout(seconds):
-                grant = await (future if departure is None else self._park(future, departure, seconds))
+                grant = await (future if departure is None else park(self._core.clock, future, departure, seconds))
         except TimeoutError:
             if lock.hold is not None and lock.hold.holder == waiter.holder:
                 return self._granted_before(lock.hold, waiter.client)  # It came in the last moment.
@@ -162,25 +143,6 @@ class Acquisitions:
         if departure is not None and departure.is_gone():
             lock.pass_on_unless_reclaimed(grant.hold)
         return self._granted(grant.hold)
-
-    async def _park(self, future: asyncio.Future[Grant], departure: Departure, seconds: float) -> Grant:
-        """Wait for a grant or for the caller's departure, which is looked for only if it takes a while."""
-        if await self._comes_soon(future, seconds):
-            return future.result()
-        leaving = asyncio.get_running_loop().create_task(_wait_for(departure))
-        leaving.add_done_callback(functools.partial(_depart, future))
-        try:
-            return await future
-        finally:
-            leaving.cancel()
-
-    async def _comes_soon(self, future: asyncio.Future[Grant], seconds: float) -> bool:
-        try:
-            async with self._core.clock.timeout(min(seconds, PARK_SECONDS)):
-                await asyncio.wait([future])
-        except TimeoutError:
-            return False
-        return True
 
     def _still_waiting(self, lock: NamedLock, waiter: Waiter) -> StillWaiting:
         """The answer for a waiter whose poll is over, if the store has shown that somebody has the lock.
@@ -239,7 +201,7 @@ class Acquisitions:
     async def in_time(self, written: Awaitable[object]) -> bool:
         """Whether it was done while a caller can wait; if not, it goes on."""
         future = asyncio.ensure_future(written)
-        if await _is_done_soon(future):
+        if await is_done_soon(future):
             return True
         try:
             async with self._core.clock.timeout(CLAIM_SECONDS):
@@ -260,21 +222,3 @@ class Acquisitions:
             )
         except StoreUnavailable as error:
             raise StoreDown(str(error)) from error
-
-
-def _depart(future: asyncio.Future[Grant], _: asyncio.Task[None]) -> None:
-    if not future.done():
-        future.set_exception(Departed())
-
-
-async def _is_done_soon(future: asyncio.Future[Any]) -> bool:
-    """Whether the outcome is there after a few turns of the loop, which is cheaper than a timer."""
-    for _ in range(FEW_TURNS):
-        if future.done():
-            return True
-        await asyncio.sleep(0)
-    return future.done()
-
-
-async def _wait_for(departure: Departure) -> None:
-    await departure.wait()

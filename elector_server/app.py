@@ -22,10 +22,15 @@ from elector_server.health import LivenessResource, MetricsResource, ReadinessRe
 from elector_server.identity import host_identity, local_identity, pod_identity
 from elector_server.open_files import OpenFiles
 from elector_server.problems import BadMethod, BadPath, InternalError, Problem
+from elector_server.resources.barriers import BarrierResource
+from elector_server.resources.conditions import ConditionResource
 from elector_server.resources.description import DescriptionResource
+from elector_server.resources.events import EventResource
 from elector_server.resources.locks import LockListResource, LockResource
 from elector_server.resources.rendering import problem_body, problem_headers
+from elector_server.resources.semaphores import SemaphoreResource
 from elector_server.resources.sessions import SessionResource, StreamResource
+from elector_server.resources.shared import SharedListResource
 from elector_server.store.identity_lock import IdentityLock
 from elector_server.store.memory import MemoryStore
 from elector_server.store.sqlite import SqliteStore
@@ -127,6 +132,9 @@ def _locks_app(elector: Elector, store_text: str) -> falcon.asgi.App[Any, Any]:
     app.add_middleware(_Life(elector))
     app.add_route(wire.LOCKS_PATH, LockListResource(elector))
     app.add_route(wire.LOCKS_PATH + "/{name:path}", LockResource(elector))
+    for resource in (SemaphoreResource, EventResource, ConditionResource, BarrierResource):
+        app.add_route(resource.collection, SharedListResource(elector, resource))
+        app.add_route(resource.collection + "/{name:path}", resource(elector))
     app.add_route(wire.SESSIONS_PATH + "/{client}", SessionResource(elector))
     app.add_route(wire.SESSIONS_PATH + "/{client}" + wire.STREAM_SUFFIX, StreamResource(elector))
     app.add_route(wire.OPENAPI_PATH, DescriptionResource(store_text))

@@ -13,7 +13,7 @@ from elector_server.views import ClientStatus
 from elector_server.waiters import Presented
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from elector_server.core import Core
 
@@ -27,6 +27,7 @@ class PresentedHold:
     name: str
     holder: str
     token: int | None
+    kind: str = KIND
 
 
 class ClientSessions:
@@ -35,6 +36,8 @@ class ClientSessions:
     def __init__(self, core: Core) -> None:
         self._core = core
         self.clients = Clients(core.clock, core.durations, self._gone)
+        self.presenters: dict[str, Callable[[Client, PresentedHold, float], Awaitable[bool | None]]] = {}
+        """Who finds out whether a hold of another kind than a lock still is one."""
 
     async def drop_silent(self) -> None:
         """Give up silent clients; runs until cancelled."""
@@ -62,11 +65,15 @@ class ClientSessions:
         for hold, answer in zip(holds, answers, strict=True):
             if answer is False:
                 self._core.dead.add(hold.holder)
-                client.losses[hold.holder] = Loss(KIND, hold.name, hold.holder, "the store no longer shows this hold")
+                client.losses[hold.holder] = Loss(
+                    hold.kind, hold.name, hold.holder, "the store no longer shows this hold"
+                )
         return self.status(client, confirmed)
 
     async def _present(self, client: Client, hold: PresentedHold, seconds: float) -> bool | None:
         """Whether the hold still is one; None if that could not be found out in time."""
+        if hold.kind != KIND:
+            return await self.presenters[hold.kind](client, hold, seconds)
         lock = self._core.named(hold.name)
         if lock.hold is not None and lock.hold.holder == hold.holder:
             lock.hold.client = client
@@ -128,14 +135,19 @@ class ClientSessions:
         return max(0.0, min(session.valid_seconds(), client_seconds))
 
     def _gone(self, client: Client, reason: str) -> None:
-        if client.holds or client.waiting:
+        if client.holds or client.waiting or client.members:
             log.info(
                 "client %s (%s) is gone, %s: %d of its holds and %d of its waits end",
                 client.id[:8],
                 client.process,
                 reason,
                 len(client.holds),
-                len(client.waiting),
+                len(client.waiting) + len(client.members),
             )
         for holder, name in [*client.holds.items(), *client.waiting.items()]:
             self._core.give_up(name, client, holder)
+        for holder, record in list(client.members.items()):
+            self._core.dead.add(holder)
+            record.leave(holder)
+        for kind, name in self._core.users.gone(client):
+            self._core.recorded(kind, name).remove()

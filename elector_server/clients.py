@@ -26,6 +26,7 @@ from metaparticle_sync import wire
 if TYPE_CHECKING:
     from elector_server.clock import Clock
     from elector_server.durations import Durations
+    from elector_server.named_record import NamedRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,9 @@ class Loss:
 
 
 class Client:
-    """One application process. `holds` and `waiting` map holder ids to names."""
+    """One application process. `holds` and `waiting` map holder ids to names of locks, `members` to other records."""
 
-    __slots__ = ("heard_at", "holds", "id", "losses", "process", "streams", "waiting", "witness")
+    __slots__ = ("heard_at", "holds", "id", "losses", "members", "process", "streams", "waiting", "witness")
 
     def __init__(self, client_id: str, process: str, heard_at: float) -> None:
         self.id = client_id
@@ -53,6 +54,7 @@ class Client:
         self.heard_at = heard_at
         self.holds: dict[str, str] = {}
         self.waiting: dict[str, str] = {}
+        self.members: dict[str, NamedRecord[Any]] = {}
         self.losses: dict[str, Loss] = {}
         self.streams: dict[ClientStream, None] = {}
         self.witness: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import random
@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from elector_server.durations import Durations
     from elector_server.foreign_sessions import ForeignSessions
     from elector_server.named_lock import NamedLock
+    from elector_server.named_record import NamedRecord
     from elector_server.own_session import Identity, OwnSession
     from elector_server.rules.claimant import Claimant
     from elector_server.seen_versions import SeenVersions
     from elector_server.store import Store
     from elector_server.trouble import Cause
+    from elector_server.users import Users
     from elector_server.waiters import LocalHold
 
 
@@ -35,6 +37,8 @@ class Core(Protocol):
     dead: DeadHolders
     versions: SeenVersions
     names: dict[str, NamedLock]
+    records: dict[tuple[str, str], NamedRecord[Any]]
+    users: Users
 
     @property
     def session(self) -> OwnSession | None:
@@ -46,6 +50,12 @@ class Core(Protocol):
 
     def named(self, name: str) -> NamedLock:
         """The lock of that name, made if it is not there."""
+
+    def recorded(self, kind: str, name: str) -> NamedRecord[Any]:
+        """The semaphore, event, condition or barrier of that name, made if it is not there."""
+
+    def drop_record(self, record: NamedRecord[Any]) -> None:
+        """Nobody here needs this record any more."""
 
     def count(self, what: str) -> None:
         """Count one event for the metrics."""

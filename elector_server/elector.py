@@ -17,17 +17,22 @@ import logging
 import random as random_module
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from elector_server.acquisitions import CLAIM_SECONDS, Acquisitions, Departure, Granted, StillWaiting
+from elector_server.acquisitions import CLAIM_SECONDS, Acquisitions, Granted, StillWaiting
 from elector_server.background import Background
+from elector_server.barriers import Barriers
 from elector_server.client_sessions import ClientSessions, PresentedHold
 from elector_server.clients import Client, ClientStream, Loss
+from elector_server.conditions import Conditions
 from elector_server.dead_holders import DeadHolders
+from elector_server.events import Events
 from elector_server.foreign_sessions import ForeignSessions
 from elector_server.legacy import LegacyHolds
 from elector_server.named_lock import NamedLock
+from elector_server.named_record import NamedRecord
 from elector_server.own_session import Identity, OwnSession
+from elector_server.parking import Departure
 from elector_server.problems import (
     ElectorBusy,
     ElectorStarting,
@@ -35,13 +40,17 @@ from elector_server.problems import (
     HolderDead,
     StoreDown,
 )
+from elector_server.rules import semaphore
 from elector_server.rules.claimant import Claimant
+from elector_server.rules.kinds import READERS
 from elector_server.rules.lock import KIND, Lock
 from elector_server.seen_versions import SeenVersions
+from elector_server.semaphores import Semaphores
 from elector_server.session_keeper import SessionKeeper
 from elector_server.store import StoreUnavailable
 from elector_server.sweep import SWEEP_NAME, Sweep
 from elector_server.trouble import STARTING, STOPPING, Cause
+from elector_server.users import Users
 from elector_server.views import ClientStatus, LockView
 from elector_server.waiters import LocalHold
 from elector_server.writes import attempt
@@ -49,6 +58,7 @@ from elector_server.writes import attempt
 if TYPE_CHECKING:
     from elector_server.clock import Clock
     from elector_server.durations import Durations
+    from elector_server.participants import Member, Participants
     from elector_server.store import Record, Store
 
 log = logging.getLogger("elector")
@@ -79,9 +89,19 @@ class Elector:
         self.dead = DeadHolders(clock)
         self.versions = SeenVersions()
         self.names: dict[str, NamedLock] = {}
+        self.records: dict[tuple[str, str], NamedRecord[Any]] = {}
+        self.users = Users()
         self.counters: Counter[str] = Counter()
         self.client_sessions = ClientSessions(self)
         self._acquisitions = Acquisitions(self, self.client_sessions)
+        self.semaphores = Semaphores(self, self.client_sessions)
+        self.events = Events(self, self.client_sessions)
+        self.conditions = Conditions(self, self.client_sessions)
+        self.barriers = Barriers(self, self.client_sessions)
+        self.participants: dict[str, Participants[Any]] = {
+            shared.kind: shared for shared in (self.semaphores, self.events, self.conditions, self.barriers)
+        }
+        self.client_sessions.presenters[semaphore.KIND] = self.semaphores.present
         self._keeper = SessionKeeper(self)
         self._legacy = LegacyHolds(self, self.client_sessions)
         self._sweep = Sweep(self, self.client_sessions, self._keeper.free_records_of)
@@ -125,6 +145,8 @@ class Elector:
             for waiter in lock.local_waiters():
                 self.dead.add(waiter.holder)
             lock.fail_waiters(ElectorStopping())
+        for record in list(self.records.values()):
+            record.fail(ElectorStopping())
         self.client_sessions.clients.end_streams()
 
     async def stop(self) -> None:
@@ -140,10 +162,13 @@ class Elector:
     async def _leave_store(self) -> None:
         for lock in list(self.names.values()):
             await lock.settled()
+        for record in list(self.records.values()):
+            await record.settled()
         if self._keeping is not None:
             self._keeping.cancel()
         session = self.session
-        if session is not None and session.is_valid() and self.holds == 0 and not session.in_grace():
+        is_used = self.holds > 0 or self.users.use_unnamed() or any(record.members for record in self.records.values())
+        if session is not None and session.is_valid() and not is_used and not session.in_grace():
             await session.remove()
 
     # Clients --------------------------------------------------------------------------------------------------------
@@ -177,11 +202,10 @@ class Elector:
         client = self.client_sessions.clients.find(client_id)
         if client is None:
             return
-        names = [*client.holds.values()]
+        locks = [self.names[name].settled for name in client.holds.values() if name in self.names]
+        settled = [*locks, *(record.settled for record in client.members.values())]
         self.client_sessions.clients.gone(client, "its process closed its session")
-        await self._acquisitions.in_time(
-            asyncio.gather(*(self.names[name].settled() for name in names if name in self.names))
-        )
+        await self._acquisitions.in_time(asyncio.gather(*(wait() for wait in settled)))
 
     def open_stream(self, client_id: str, peer: str) -> ClientStream:
         """Open a client's stream of events; `peer` is its address as the elector sees it.
@@ -209,6 +233,18 @@ class Elector:
             LockHeld: a single try found the lock with somebody else.
             ElectorStarting, ElectorStopping, ElectorBusy, StoreDown, QueueFull: not now.
         """
+        seconds = await self.admit(wait_seconds) or CLAIM_SECONDS
+        begun = self._acquisitions.join(name, client_id, holder, queues=wait_seconds > 0)
+        if isinstance(begun, Granted):
+            return begun
+        return await self._acquisitions.answer(*begun, seconds, departure)
+
+    async def admit(self, wait_seconds: float) -> float:
+        """Let a request in that may wait for so long. Gives what is left of that.
+
+        Raises:
+            ElectorStarting, ElectorStopping, ElectorBusy: not now.
+        """
         if self._stopping:
             raise ElectorStopping
         if wait_seconds > 0 and not self._has_room():
@@ -216,11 +252,7 @@ class Elector:
         started_at = self.clock.now()
         if self.session is None:
             await self._require_session()
-        seconds = max(0.0, started_at + (wait_seconds or CLAIM_SECONDS) - self.clock.now())
-        begun = self._acquisitions.join(name, client_id, holder, queues=wait_seconds > 0)
-        if isinstance(begun, Granted):
-            return begun
-        return await self._acquisitions.answer(*begun, seconds, departure)
+        return max(0.0, started_at + wait_seconds - self.clock.now())
 
     async def release(self, name: str, client_id: str, holder: str) -> bool:
         """Release a hold, or withdraw a waiter. True once it is written; False if that goes on in the background.
@@ -293,12 +325,17 @@ class Elector:
     @property
     def holds(self) -> int:
         """How many holds this elector has told its clients."""
-        return sum(lock.hold is not None for lock in self.names.values())
+        permits = sum(member.is_told for member in self._members(semaphore.KIND))
+        return permits + sum(lock.hold is not None for lock in self.names.values())
 
     @property
     def waits(self) -> int:
         """How many acquisitions wait here."""
-        return sum(lock.waiters for lock in self.names.values())
+        permits = sum(not member.is_told for member in self._members(semaphore.KIND))
+        return permits + sum(lock.waiters for lock in self.names.values())
+
+    def _members(self, kind: str) -> list[Member]:
+        return [member for record in self.records.values() if record.kind == kind for member in record.members.values()]
 
     # What locks need of their elector (core.Core) -------------------------------------------------------------------
 
@@ -354,3 +391,15 @@ class Elector:
         if lock is None:
             lock = self.names[name] = NamedLock(name, self)
         return lock
+
+    def recorded(self, kind: str, name: str) -> NamedRecord[Any]:
+        """The semaphore, event, condition or barrier of that name, made if it is not there."""
+        record = self.records.get((kind, name))
+        if record is None:
+            record = self.records[kind, name] = NamedRecord(kind, name, self, READERS[kind])
+        return record
+
+    def drop_record(self, record: NamedRecord[Any]) -> None:
+        """Nobody here needs this record any more."""
+        if self.records.get((record.kind, record.name)) is record:
+            del self.records[record.kind, record.name]

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from elector_server.lock_watch import LockWatch
 from elector_server.problems import HeldBy, LockHeld, QueueFull, StoreDown
+from elector_server.record_watch import RecordWatch
 from elector_server.rules import lock as rules
 from elector_server.rules.claimant import Hold
 from elector_server.rules.lock import KIND, Lock
@@ -51,7 +51,7 @@ class NamedLock:
         self._lock: Lock | None = None
         self._version = 0
         self._pumping: asyncio.Task[None] | None = None
-        self._watch = LockWatch(core, self)
+        self._watch = RecordWatch(core, KIND, self)
         self._trouble = Trouble()
         self.silence = Silence(core.clock)
 
@@ -435,8 +435,8 @@ class NamedLock:
         """The loop has nothing to do: wait for a change if somebody here waits for another elector's hold."""
         session, lock = self._core.session, self._lock
         if lock is None or session is None or not self._waiters or lock.hold.session == session.id:
-            self._watch.depend_on(None, 0.0)
+            self._watch.depend_on(None)
         else:
-            self._watch.depend_on(lock.hold.session, lock.claimant.lease_seconds)
+            self._watch.depend_on({lock.hold.session: lock.claimant.lease_seconds})
         if self.is_idle():
             self._core.drop_name(self)

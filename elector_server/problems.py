@@ -7,8 +7,9 @@ next.
 Problem
 ├── the request is wrong      BadBody, BadName, BadPath, BadMethod, BodyTooLarge, UnsupportedMediaType, WrongHost,
 │                             CrossOrigin
-├── the answer is no          LockHeld, NotHeld, HolderDead, UnknownClient, LegacyDisabled, LegacyTooShort
-├── not now, ask again        ElectorStarting, ElectorStopping, ElectorBusy, StoreDown, QueueFull
+├── the answer is no          LockHeld, NoPermit, NotHeld, HolderDead, UnknownClient, SemaphoreFull, BarrierBroken,
+│                             LimitMismatch, PartiesMismatch, LegacyDisabled, LegacyTooShort
+├── not now, ask again        ElectorStarting, ElectorStopping, ElectorBusy, StoreDown, QueueFull, NoRoom
 └── the elector is wrong      InternalError
 """
 
@@ -134,12 +135,53 @@ class NotHeld(Problem):
 class HolderDead(Problem):
     """The holder id was released, given up or lost; it never comes back."""
 
-    def __init__(self, name: str, holder: str) -> None:
+    def __init__(self, name: str, holder: str, kind: str = "lock") -> None:
         super().__init__(
             "holder_dead",
-            f"holder {wire.short_id(holder)}... of lock {name!r} was released, given up or lost:"
+            f"holder {wire.short_id(holder)}... of {kind} {name!r} was released, given up or lost:"
             " use a fresh id for each acquisition",
         )
+
+
+class NoPermit(Problem):
+    """A claim found all permits of a semaphore held."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("no_permit", f"all permits of semaphore {name!r} are held; give wait_seconds to queue for one")
+
+
+class SemaphoreFull(Problem):
+    """A bounded semaphore was released more often than acquired."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "semaphore_full",
+            f"bounded semaphore {name!r} has all its permits already: nothing is released; it was released too often",
+        )
+
+
+class BarrierBroken(Problem):
+    """A party left, died or gave up, or somebody aborted or reset the barrier."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "barrier_broken",
+            f"barrier {name!r} is broken: a party gave up, died or aborted it; reset it when all have noticed",
+        )
+
+
+class LimitMismatch(Problem):
+    """Two users of one name disagree about the semaphore. `used_by` is the other one, in words."""
+
+    def __init__(self, name: str, ours: str, theirs: str, used_by: str) -> None:
+        super().__init__("limit_mismatch", _mismatch("semaphore", name, ours, theirs, used_by))
+
+
+class PartiesMismatch(Problem):
+    """Two users of one name disagree about the number of parties of a barrier."""
+
+    def __init__(self, name: str, ours: str, theirs: str, used_by: str) -> None:
+        super().__init__("parties_mismatch", _mismatch("barrier", name, ours, theirs, used_by))
 
 
 class UnknownClient(Problem):
@@ -210,6 +252,13 @@ class QueueFull(Problem):
         super().__init__("queue_full", f"{waiters} already wait for lock {name!r}, the most there can be; ask later")
 
 
+class NoRoom(Problem):
+    """A record has as many claimants as it has room for. `detail` says which."""
+
+    def __init__(self, kind: str, name: str, detail: str) -> None:
+        super().__init__("queue_full", f"{kind} {name!r} has no room for more: {detail}; ask later")
+
+
 class InternalError(Problem):
     """A defect of the elector; its log has the traceback."""
 
@@ -221,3 +270,7 @@ def _who(held_by: HeldBy | None) -> str:
     if held_by is None:
         return "somebody else"
     return f"{held_by['process'] or 'a process'} at {held_by['owner']} since {held_by['since']}"
+
+
+def _mismatch(kind: str, name: str, ours: str, theirs: str, used_by: str) -> str:
+    return f"{kind} {name!r} is {theirs} for {used_by}, and {ours} for you: give both the same number, or another name"

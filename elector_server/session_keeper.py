@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from elector_server.own_session import OwnSession
 from elector_server.reconcile import Reconcile
 from elector_server.rules import session as rules
+from elector_server.rules.kinds import READERS
 from elector_server.rules.lock import KIND
 from elector_server.rules.session import Session, State
 from elector_server.seen_versions import StoreWentBack
@@ -18,6 +19,7 @@ from elector_server.writes import Backoff, attempt
 
 if TYPE_CHECKING:
     from elector_server.core import Core
+    from elector_server.store import Record
 
 log = logging.getLogger("elector")
 
@@ -67,6 +69,7 @@ class SessionKeeper:
             core.background.start(self._free_left_over(session_id))
         for session_id in session.left_from_before_boot:
             core.background.start(self._free_from_before_boot(session_id))
+        core.background.start(self._free_unclaimed(session))
         self._tell_locks()
         self.opened.set()
         await session.keep()
@@ -81,6 +84,8 @@ class SessionKeeper:
     def _tell_locks(self) -> None:
         for lock in list(self._core.names.values()):
             lock.session_changed()
+        for record in list(self._core.records.values()):
+            record.session_changed()
 
     async def _retire(self, session: OwnSession) -> None:
         """End our lost session in the store, so that others need not wait for it."""
@@ -141,4 +146,36 @@ class SessionKeeper:
                 continue
             for record in listing.records:
                 core.named(record.name).see(record.version, record)
-            return
+            break
+        await self._tidy_records_of(session_id)
+
+    async def _free_unclaimed(self, session: OwnSession) -> None:
+        """What stands in shared records for clients of the process before, and none of them came back for."""
+        if session.adopted_at is not None:
+            await self._core.clock.sleep(session.grace_seconds() + 0.01)
+            await self._tidy_records_of(session.id)
+
+    async def _tidy_records_of(self, session_id: str) -> None:
+        """Have each semaphore, condition and barrier tidied that names this session; unnamed records go, or move."""
+        for kind in READERS:
+            for record in await self._listed(kind):
+                claimants = READERS[kind](record.spec).claimants()
+                is_theirs = record.session == session_id
+                if is_theirs or any(claimant.hold.session == session_id for claimant in claimants):
+                    shared = self._core.recorded(kind, record.name)
+                    shared.see(record.version, record)
+                    shared.tidy()
+                    if is_theirs and not self._core.users.is_used(kind, record.name):
+                        shared.remove()
+
+    async def _listed(self, kind: str) -> tuple[Record, ...]:
+        core = self._core
+        backoff = Backoff(core.clock, core.random)
+        while True:
+            await self.opened.wait()
+            try:
+                listing = await attempt(core.clock, core.durations.attempt_seconds, lambda: core.store.list(kind))
+            except StoreUnavailable:
+                await backoff.pause()
+            else:
+                return listing.records

@@ -6,14 +6,15 @@ ended session records that no lock names any more. Everybody else tries to becom
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from elector_server.problems import Problem
 from elector_server.rules import session as rules
+from elector_server.rules.kinds import READERS
 from elector_server.rules.lock import KIND as LOCK_KIND
 from elector_server.rules.lock import Lock
 from elector_server.rules.session import KIND as SESSION_KIND
-from elector_server.rules.session import Observation, Session, State
+from elector_server.rules.session import LEASE_SECONDS_UNKNOWN, Observation, Session, State
 from elector_server.store import Conflict, Record, StoreUnavailable
 from elector_server.waiters import Waiter
 from elector_server.writes import attempt
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from elector_server.client_sessions import ClientSessions
     from elector_server.core import Core
+    from elector_server.rules.shared import Shared
 
 SWEEP_NAME: Final = ""
 """The lock of the sweeper. A user's name has at least one character."""
@@ -114,6 +116,19 @@ class Sweep:
         for record in locks.records:
             lock = Lock.from_spec(record.spec)
             for claimant in (lock.claimant, *lock.queue):
+                named[claimant.hold.session] = claimant.lease_seconds
+        for kind, read in READERS.items():
+            named |= await self._named_by(kind, read)
+        return named
+
+    async def _named_by(self, kind: str, read: Callable[[Any], Shared]) -> dict[str, float]:
+        core = self._core
+        listing = await attempt(core.clock, core.durations.attempt_seconds, lambda: core.store.list(kind))
+        named: dict[str, float] = {}
+        for record in listing.records:
+            if record.session:
+                named[record.session] = LEASE_SECONDS_UNKNOWN
+            for claimant in read(record.spec).claimants():
                 named[claimant.hold.session] = claimant.lease_seconds
         return named
 

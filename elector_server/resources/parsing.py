@@ -145,6 +145,32 @@ def token_field(fields: Fields, name: str) -> int:
     return int(value)
 
 
+def count_field(fields: Fields, name: str, least: int, most: int) -> int:
+    """A required whole number."""
+    value = _required(fields, name)
+    if type(value) is not int or not least <= value <= most:
+        _refuse(name, value, f"a whole number from {least} to {most}")
+    return int(value)
+
+
+def optional_count_field(fields: Fields, name: str, least: int, most: int) -> int | None:
+    """A whole number, or null; null if it is left out."""
+    return None if fields.get(name) is None else count_field(fields, name, least, most)
+
+
+def flag_field(fields: Fields, name: str) -> bool:
+    """A required true or false."""
+    value = _required(fields, name)
+    if not isinstance(value, bool):
+        _refuse(name, value, "true or false")
+    return value
+
+
+def optional_id_field(fields: Fields, name: str) -> str | None:
+    """An id, or null; null if it is left out."""
+    return None if fields.get(name) is None else id_field(fields, name)
+
+
 def name_field(fields: Fields, name: str) -> str:
     """A required name of a primitive."""
     try:
@@ -153,14 +179,14 @@ def name_field(fields: Fields, name: str) -> str:
         raise BadBody(f"field {name}: {error}") from error
 
 
-def name_in_path(text: str) -> str:
+def name_in_path(text: str, collection: str = wire.LOCKS_PATH) -> str:
     """The name of a primitive, as it stood in the path.
 
     Raises:
         BadName: it can name nothing.
     """
     if not text:
-        raise BadName(f"the path ends where the name should be: {wire.LOCKS_PATH}/<name>")
+        raise BadName(f"the path ends where the name should be: {collection}/<name>")
     try:
         return wire.check_name(text)
     except ValueError as error:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from elector_server.acquisitions import Granted, StillWaiting
+    from elector_server.semaphores import PermitGranted
     from elector_server.views import ClientStatus, LockView
 
 LOCK_FREE: Final = "lock_free"
@@ -36,7 +37,7 @@ def line(event: dict[str, Any]) -> bytes:
 
 def problem_body(problem: Problem) -> bytes:
     """The problem+json of a refusal."""
-    return _problem_json(problem.status, problem.code, problem.detail, problem.held_by)
+    return problem_json(problem.status, problem.code, problem.detail, problem.held_by)
 
 
 def problem_headers(problem: Problem) -> dict[str, str]:
@@ -50,10 +51,11 @@ def problem_headers(problem: Problem) -> dict[str, str]:
 
 def lock_free_body(name: str) -> bytes:
     """The body of the one 404 of the protocol. It is an answer, not a refusal: the lock is free."""
-    return _problem_json(HTTPStatus.NOT_FOUND, LOCK_FREE, f"lock {name!r} is free: nobody holds it", None)
+    return problem_json(HTTPStatus.NOT_FOUND, LOCK_FREE, f"lock {name!r} is free: nobody holds it", None)
 
 
-def _problem_json(status: int, code: str, detail: str, held_by: Any) -> bytes:
+def problem_json(status: int, code: str, detail: str, held_by: Any) -> bytes:
+    """Problem details by RFC 9457."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail}
     if held_by is not None:
         body["held_by"] = held_by
@@ -74,9 +76,29 @@ def grant_body(grant: Granted) -> bytes:
     )
 
 
+def permit_body(grant: PermitGranted) -> bytes:
+    """A permit is yours."""
+    return to_bytes(
+        {
+            "name": grant.name,
+            "state": "held",
+            "holder": grant.holder,
+            "token": str(grant.token),
+            "valid_seconds": _rounded_down(grant.valid_seconds),
+            "incarnation": grant.incarnation,
+            "value": grant.value,
+        }
+    )
+
+
 def waiting_body(waiting: StillWaiting) -> bytes:
     """The long poll is over, the place in the queue is kept for two seconds."""
-    return to_bytes({"name": waiting.name, "state": "waiting", "holder": waiting.holder})
+    return waiting_for_body(waiting.name, waiting.holder)
+
+
+def waiting_for_body(name: str, holder: str) -> bytes:
+    """Not yet: ask again with the same holder id."""
+    return to_bytes({"name": name, "state": "waiting", "holder": holder})
 
 
 def releasing_body() -> bytes:

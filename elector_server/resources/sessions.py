@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from elector_server.clients import ClientStream
     from elector_server.elector import Elector
 
-HOLD_KINDS: Final = ("lock",)
+HOLD_KINDS: Final = ("lock", "semaphore")
 
 _OPEN_FIELDS: Final = frozenset({"holds", "process", "stream"})
 _HEARTBEAT_FIELDS: Final = frozenset({"acknowledged", "stream"})
@@ -100,9 +100,9 @@ async def _tell_departure(stream: ClientStream, caller: Caller) -> None:
 
 def _presented(item: object, place: str) -> PresentedHold:
     fields = object_item(item, place, _HOLD_FIELDS)
-    choice_field(fields, "kind", HOLD_KINDS)
     return PresentedHold(
         name=name_field(fields, "name"),
         holder=id_field(fields, "holder"),
         token=token_field(fields, "token"),
+        kind=choice_field(fields, "kind", HOLD_KINDS),
     )

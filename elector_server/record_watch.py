@@ -1,4 +1,4 @@
-"""Waiting for another elector's hold: the record is watched and polled, the holder's session observed.
+"""Waiting for a change by another elector: the record is watched and polled, the sessions it depends on observed.
 
 A watch is a wake-up, never a truth. The poll is there for what a watch misses, and looks after one's own ticket.
 """
@@ -8,16 +8,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from elector_server.rules.lock import KIND
 from elector_server.store import Record, StoreUnavailable, WatchExpired
 from elector_server.writes import Backoff, attempt
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from elector_server.core import Core
 
 
 class Watched(Protocol):
-    """What the watch needs of its lock."""
+    """What the watch needs of whoever waits for the record."""
 
     name: str
 
@@ -35,23 +36,26 @@ class Watched(Protocol):
         """Look again at what is to be done."""
 
 
-class LockWatch:
-    """The watch of one lock, open while its lock depends on another session."""
+class RecordWatch:
+    """The watch of one record, open while somebody here waits for a change of it."""
 
-    def __init__(self, core: Core, lock: Watched) -> None:
+    def __init__(self, core: Core, kind: str, watched: Watched) -> None:
         self._core = core
-        self._lock = lock
+        self._kind = kind
+        self._watched = watched
         self._task: asyncio.Task[None] | None = None
-        self._session: str | None = None
+        self._sessions: Mapping[str, float] = {}
 
-    def depend_on(self, session_id: str | None, lease_seconds: float) -> None:
-        """Watch as long as the lock depends on a session; None ends it."""
-        before, self._session = self._session, session_id
-        if before is not None and before != session_id:
-            self._core.foreign.forget(before, self._lock.kick)
-        if session_id is not None and before != session_id:
-            self._core.foreign.observe(session_id, lease_seconds, self._lock.kick)
-        if session_id is None:
+    def depend_on(self, sessions: Mapping[str, float] | None) -> None:
+        """Watch the record, and observe these sessions, given with their leases; None ends both."""
+        before, self._sessions = self._sessions, sessions or {}
+        for session_id in before:
+            if session_id not in self._sessions:
+                self._core.foreign.forget(session_id, self._watched.kick)
+        for session_id, lease_seconds in self._sessions.items():
+            if session_id not in before:
+                self._core.foreign.observe(session_id, lease_seconds, self._watched.kick)
+        if sessions is None:
             self._stop()
         elif self._task is None:
             self._task = self._core.background.start(self._attend())
@@ -64,7 +68,7 @@ class LockWatch:
     async def _attend(self) -> None:
         clock = self._core.clock
         backoff = Backoff(clock, self._core.random)
-        since = self._lock.version
+        since = self._watched.version
         while True:
             begun_at = clock.now()
             try:
@@ -77,7 +81,7 @@ class LockWatch:
 
     async def _follow(self, since: int) -> None:
         core = self._core
-        async with core.store.watch(KIND, since, name=self._lock.name) as watch:
+        async with core.store.watch(self._kind, since, name=self._watched.name) as watch:
             while True:
                 try:
                     async with core.clock.timeout(core.durations.poll_seconds * core.random.uniform(0.8, 1.0)):
@@ -85,20 +89,20 @@ class LockWatch:
                 except TimeoutError:
                     await self._poll()
                 else:
-                    self._lock.see(change.version, change.record)
+                    self._watched.see(change.version, change.record)
 
     async def _poll(self) -> int | None:
         """Read what the watch may have missed. Returns the version from which to watch on, if the store answered."""
         core = self._core
         try:
             listing = await attempt(
-                core.clock, core.durations.attempt_seconds, lambda: core.store.list(KIND, name=self._lock.name)
+                core.clock, core.durations.attempt_seconds, lambda: core.store.list(self._kind, name=self._watched.name)
             )
         except StoreUnavailable:
             return None
         for record in listing.records:
-            self._lock.see(record.version, record)
+            self._watched.see(record.version, record)
         if not listing.records:
-            self._lock.miss()
-        self._lock.kick()
+            self._watched.miss()
+        self._watched.kick()
         return listing.version

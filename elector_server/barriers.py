@@ -1,0 +1,192 @@
+"""Barriers for clients: arrive and wait, open, abort, reset. What is decided stands in `rules.barrier`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from elector_server.parking import Departed, Departure
+from elector_server.participants import Member, Participants
+from elector_server.problems import BarrierBroken, PartiesMismatch
+from elector_server.rules import barrier as rules
+from elector_server.rules.barrier import KIND, Barrier, Outcome, Place
+from elector_server.rules.shared import At, Refusal, TermsDiffer
+from elector_server.semaphores import described
+
+if TYPE_CHECKING:
+    from elector_server.client_sessions import ClientSessions
+    from elector_server.clients import Client
+    from elector_server.core import Core
+    from elector_server.named_record import NamedRecord
+
+OPEN: Final = "open"
+ABORT: Final = "abort"
+RESET: Final = "reset"
+
+
+class Arrival(NamedTuple):
+    """How a party stands."""
+
+    name: str
+    holder: str
+    outcome: Outcome
+    place: Place
+
+
+class Barriers(Participants[Barrier]):
+    """The parties of this elector's clients."""
+
+    def __init__(self, core: Core, client_sessions: ClientSessions) -> None:
+        super().__init__(core, client_sessions, KIND)
+
+    async def arrive(
+        self,
+        name: str,
+        client_id: str,
+        holder: str,
+        parties: int,
+        arrived: Place | None,
+        wait_seconds: float,
+        departure: Departure,
+        *,
+        acts: bool,
+    ) -> Arrival:
+        """Arrive, unless it has `arrived` before, and wait for the others for at most `wait_seconds`.
+
+        Raises:
+            UnknownClient, HolderDead: as for a lock.
+            BarrierBroken: it is broken.
+            PartiesMismatch: somebody else counts another number of parties.
+            StoreDown, NoRoom: not now.
+        """
+        client, record = self._heard(client_id, name), self._record(name)
+        member = self._member(record, client, holder)
+        if member is None and arrived is not None:
+            member = await self._from_before(record, client, holder, arrived)
+        elif member is None:
+            member = self._join(record, client, holder, parties, acts=acts)
+        await self._has_arrived(record, member)
+        return await self._outcome(record, member, wait_seconds, departure)
+
+    async def _has_arrived(self, record: NamedRecord[Barrier], member: Member) -> None:
+        """The arrival is in the record, and its place is known."""
+        asked = record.asked(member.holder)
+        if asked is not None:
+            try:
+                await self._in_time(asked)
+            except Refusal as refusal:
+                self._drop(record, member)
+                raise self._refusal(record.name, refusal) from None
+
+    def _join(self, record: NamedRecord[Barrier], client: Client, holder: str, parties: int, *, acts: bool) -> Member:
+        member = self._begin(record, client, self._claimant(client, holder))
+
+        def change(barrier: Barrier | None, at: At) -> tuple[Barrier, Place]:
+            alone = self._core.users.is_alone(client, KIND, record.name)
+            return rules.arrive(barrier, member.claimant, parties, at, acts=acts, alone=alone)
+
+        def again(barrier: Barrier) -> Place:
+            return rules.place_of(barrier, holder) or Place(barrier.generation - 1, barrier.parties - 1)
+
+        self._ask_to_join(record, member, change, again)
+        return member
+
+    async def _from_before(self, record: NamedRecord[Barrier], client: Client, holder: str, arrived: Place) -> Member:
+        """The party of a client that asks again after this elector has restarted."""
+        barrier = await self._fresh(record)
+        claimants = [] if barrier is None else barrier.claimants()
+        claimant = next((found for found in claimants if found.hold.holder == holder), None)
+        member = self._begin(record, client, claimant or self._claimant(client, holder))
+        member.place, member.has_joined = arrived, True
+        return member
+
+    async def _outcome(
+        self, record: NamedRecord[Barrier], member: Member, wait_seconds: float, departure: Departure
+    ) -> Arrival:
+        try:
+            seen = await record.until(partial(_seen, member), wait_seconds, departure)
+        except (TimeoutError, Departed):
+            self._check_silence(record)
+            seen = Outcome.WAITING
+        if seen is Outcome.BROKEN:
+            record.told(member.holder)
+            raise BarrierBroken(record.name)
+        if seen is Outcome.PASSED:
+            self._drop(record, member)
+        return Arrival(record.name, member.holder, seen, member.place)
+
+    async def leave(self, name: str, client_id: str, holder: str) -> tuple[Outcome, Place | None]:
+        """A party goes before all have come, and breaks the barrier; or it has passed just then, at that place.
+
+        Raises:
+            UnknownClient: the client has no session here.
+            StoreDown: not now; the same call again goes on with it.
+        """
+        self._heard(client_id, name)
+        record = self._record(name)
+        member = record.members.get(holder)
+        place = None if member is None else member.place
+
+        def change(barrier: Barrier | None, at: At) -> tuple[Barrier, Outcome]:
+            barrier = barrier or Barrier(1)
+            stands = rules.place_of(barrier, holder) or place
+            if stands is not None and rules.outcome(barrier, holder, stands) is Outcome.PASSED:
+                return barrier, Outcome.PASSED
+            for claimant in barrier.claimants():
+                if claimant.hold.holder == holder:
+                    barrier = barrier.leave(claimant.hold, at)
+            return barrier, Outcome.BROKEN
+
+        # Not the holder's own id, which the record remembers from the arrival.
+        answer: Outcome = await self._in_time(record.request(holder[::-1], change, lambda _: Outcome.BROKEN))
+        self._core.dead.add(holder)
+        if member is not None:
+            self._drop(record, member)
+        return answer, place
+
+    async def change(
+        self, name: str, client_id: str, operation: str, parties: int, transition: str, holder: str | None
+    ) -> Barrier:
+        """Open it after the action, abort it, or reset it. Gives the record after it.
+
+        Raises:
+            UnknownClient: the client has no session here.
+            BarrierBroken: it broke before it could be opened.
+            StoreDown: not now.
+        """
+        self._heard(client_id, name)
+        record = self._record(name)
+
+        def change(barrier: Barrier | None, _: At) -> tuple[Barrier, Barrier]:
+            if transition == OPEN:
+                changed = rules.open_(barrier, holder or "")
+            else:
+                changed = rules.abort(barrier, parties) if transition == ABORT else rules.reset(barrier, parties)
+            return changed, changed
+
+        try:
+            barrier: Barrier = await self._in_time(record.request(operation, change, lambda barrier: barrier))
+        except Refusal as refusal:
+            raise self._refusal(name, refusal) from None
+        member = record.members.get(holder or "")
+        if member is not None and transition == OPEN:
+            self._drop(record, member)
+        return barrier
+
+    def _refusal(self, name: str, error: BaseException) -> BaseException:
+        if isinstance(error, rules.BarrierBroken):
+            return BarrierBroken(name)
+        if isinstance(error, TermsDiffer):
+            if error.used_by is not None:
+                self._core.glance(error.used_by)
+            return PartiesMismatch(name, error.ours, error.theirs, described(error.used_by))
+        return self._problem(name, error)
+
+
+def _seen(member: Member, barrier: Barrier | None) -> Outcome | None:
+    if member.lost is not None:
+        return Outcome.BROKEN
+    if not member.has_joined:
+        return None
+    outcome = rules.outcome(barrier, member.holder, member.place)
+    return None if outcome is Outcome.WAITING else outcome

@@ -1,0 +1,587 @@
+"""One semaphore, event, condition or barrier as this elector sees it: what is wanted of it, and the loop that writes.
+
+    request ──┐                    ┌── changed: compare-and-swap ── done: answers
+    leave   ──┼── decide (rules) ──┤                                └── refused: read, decide again
+    tidy    ──┘                    └── unchanged, known since the request came: answers; else read, decide again
+
+All that this elector does to one record happens in one loop at a time (`_pump`), so its own writes never race, and each
+write carries whatever is wanted at that moment. Callers wait for the answer to a request, or for a look at the record
+to show what they wait for. What the record remembers of its operations makes each request happen exactly once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from elector_server.parking import Departure, park
+from elector_server.problems import HolderDead, Problem, StoreDown
+from elector_server.record_watch import RecordWatch
+from elector_server.rules.shared import At, Refusal, Shared
+from elector_server.seen_versions import StoreWentBack
+from elector_server.store import Conflict, Exists, Record, StoreUnavailable
+from elector_server.trouble import Silence, Trouble
+from elector_server.users import is_unnamed
+from elector_server.writes import Abandoned, Backoff, attempt, settle
+
+if TYPE_CHECKING:
+    from elector_server.core import Core
+    from elector_server.own_session import OwnSession
+    from elector_server.participants import Member
+    from elector_server.rules.claimant import Claimant
+
+R = TypeVar("R", bound=Shared)
+Answer = TypeVar("Answer")
+
+BROADCAST_MAX: Final = 100
+"""How many callers are woken in one turn of the loop: heartbeats must not wait for a thousand answers."""
+
+TIDY_SECONDS: Final = 1.0
+"""How long claimants that are through stay in the record, should no other write take them along."""
+
+STALE_READ_SECONDS: Final = 0.05
+
+Change = Callable[[R | None, At], tuple[R, Any]]
+
+
+@dataclass(slots=True, eq=False)
+class Request(Generic[R]):
+    """One operation that is wanted. `again` answers for one that turns out to be in the record already."""
+
+    id: str
+    change: Change[R]
+    again: Callable[[R], Any]
+    number: int
+    future: asyncio.Future[Any]
+    remembered: bool = True
+    sent: Any = None
+    """The answer that holds if the write that was sent last has had its effect."""
+    sent_over: int | None = None
+    """How many operations the record counted before that write."""
+
+
+@dataclass(slots=True, eq=False)
+class _Look(Generic[R]):
+    """Somebody who waits for the record to show something."""
+
+    see: Callable[[R | None], Any]
+    future: asyncio.Future[Any]
+
+
+@dataclass(slots=True)
+class _Decision(Generic[R]):
+    """What is to be written, if anything, and what is answered then."""
+
+    record: R | None
+    changed: bool
+    answers: list[tuple[Request[R], Any]] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+
+class NamedRecord(Generic[R]):
+    """One name of one kind. It exists while somebody here uses it or has something left to write."""
+
+    def __init__(self, kind: str, name: str, core: Core, read: Callable[[Any], R]) -> None:
+        self.kind = kind
+        self.name = name
+        self.members: dict[str, Member] = {}
+        self.silence = Silence(core.clock)
+        self._core = core
+        self._read_spec = read
+        self._requests: dict[str, Request[R]] = {}
+        self._number = 0
+        self._read_number = -1
+        """Requests up to this number came before the record was known as it is known now."""
+        self._leaving: dict[str, asyncio.Future[None]] = {}
+        self._told: set[str] = set()
+        self._tidy_due = False
+        self._removing = False
+        self._looks: dict[_Look[R], None] = {}
+        self._is_known = False
+        self._record: R | None = None
+        self._version = 0
+        self._refused_version = -1
+        self._index = ""
+        self._pumping: asyncio.Task[None] | None = None
+        self._watch = RecordWatch(core, kind, self)
+        self._trouble = Trouble()
+
+    # What is wanted -------------------------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> int:
+        """The newest version known of the record."""
+        return self._version
+
+    @property
+    def record(self) -> R | None:
+        """The record, as far as it is known."""
+        return self._record
+
+    def request(
+        self, request_id: str, change: Change[R], again: Callable[[R], Any], *, remembered: bool = True
+    ) -> asyncio.Future[Any]:
+        """Have a change made, exactly once, and give its answer; the same id again waits for the same one.
+
+        The future raises what the rules refuse (`Refusal`), and `StoreDown` if nobody can know what became of it.
+        """
+        request = self._requests.get(request_id)
+        if request is None:
+            self._number += 1
+            future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            future.add_done_callback(_look_at_error)
+            request = Request(request_id, change, again, self._number, future, remembered)
+            self._requests[request_id] = request
+            self.kick()
+        return request.future
+
+    def asked(self, request_id: str) -> asyncio.Future[Any] | None:
+        """The future of a request that has not been answered yet."""
+        request = self._requests.get(request_id)
+        return None if request is None else request.future
+
+    async def fresh(self) -> R | None:
+        """The record, read after this call began.
+
+        Raises:
+            StoreUnavailable: the store did not answer.
+        """
+        self._number += 1
+        await self._read()
+        return self._record
+
+    async def until(self, see: Callable[[R | None], Answer | None], seconds: float, departure: Departure) -> Answer:
+        """Wait until a look at the record gives something, for at most `seconds`.
+
+        Raises:
+            TimeoutError: nothing was seen.
+            Departed: the caller is gone.
+        """
+        look: _Look[R] = _Look(see, asyncio.get_running_loop().create_future())
+        self._looks[look] = None
+        self._show(look)
+        self.kick()
+        try:
+            async with self._core.clock.timeout(seconds):
+                answer: Answer = await park(self._core.clock, look.future, departure, seconds)
+        except TimeoutError:
+            self._show(look)  # It may have come in the last moment.
+            if not look.future.done() or look.future.cancelled():
+                raise
+            answer = look.future.result()
+        finally:
+            self._looks.pop(look, None)
+            self.kick()
+        return answer
+
+    def leave(self, holder: str) -> asyncio.Future[None]:
+        """This claimant is to leave the record, wherever it stands; the future is set once it has."""
+        member = self.members.pop(holder, None)
+        if member is not None:
+            member.client.members.pop(holder, None)
+        self._drop_request(holder)
+        left = self._leaving.get(holder)
+        if left is None:
+            left = self._leaving[holder] = asyncio.get_running_loop().create_future()
+            self.kick()
+        self._look_again()
+        return left
+
+    def told(self, holder: str) -> None:
+        """This claimant is through: its place in the record is taken away with the next write, or a little later."""
+        member = self.members.pop(holder, None)
+        if member is not None:
+            member.client.members.pop(holder, None)
+        if not self._told:
+            self._core.background.start(self._tidy_later())
+        self._told.add(holder)
+
+    async def _tidy_later(self) -> None:
+        await self._core.clock.sleep(TIDY_SECONDS)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what is over, even if nothing else is to be written."""
+        self._tidy_due = True
+        self.kick()
+
+    def remove(self) -> None:
+        """Nobody is left who could use this record: delete it."""
+        self._removing = True
+        self.kick()
+
+    def session_changed(self) -> None:
+        """The elector has another session: what stood in the record under the one before is lost, or soon will be."""
+        session = self._core.session
+        for member in list(self.members.values()):
+            if session is None or member.claimant.hold.session != session.id:
+                self._lose(member)
+        self._is_known = False
+        self._look_again()
+        self.kick()
+
+    def _lose(self, member: Member) -> None:
+        self.members.pop(member.holder, None)
+        member.client.members.pop(member.holder, None)
+        self._drop_request(member.holder)
+        member.lose("the elector's own session is over")
+
+    def _drop_request(self, holder: str) -> None:
+        request = self._requests.pop(holder, None)
+        if request is not None and not request.future.done():
+            request.future.set_exception(HolderDead(self.name, holder, self.kind))
+
+    def fail(self, error: Exception) -> None:
+        """End every wait here with `error`."""
+        for look in list(self._looks):
+            if not look.future.done():
+                look.future.set_exception(error)
+        for request in list(self._requests.values()):
+            if not request.future.done():
+                request.future.set_exception(error)
+
+    async def settled(self) -> None:
+        """Wait until nothing is left to write for now."""
+        while self._pumping is not None:
+            await asyncio.wait([self._pumping])
+
+    def is_idle(self) -> bool:
+        """Whether nobody needs this object any more."""
+        return not (self.members or self._has_work() or self._told or self._looks or self._pumping)
+
+    # What is known --------------------------------------------------------------------------------------------------
+
+    def see(self, version: int, record: Record | None) -> None:
+        """Take in a change or a read, unless something newer is known."""
+        if version <= self._version and self._is_known:
+            return
+        if version < self._version:
+            return
+        self._know(version, record)
+        self.kick()
+
+    def miss(self) -> None:
+        """A read did not find the record. That proves nothing, but a write will tell."""
+        if self._is_known and self._record is not None and self._pumping is None:
+            self._is_known = False
+            self.kick()
+
+    def _know(self, version: int, record: Record | None) -> None:
+        self._version = version
+        self._core.versions.see(version)
+        self._set(None if record is None else self._read_spec(record.spec), "" if record is None else record.session)
+
+    def _set(self, record: R | None, index: str) -> None:
+        self.silence.answered()
+        self._record, self._index, self._is_known = record, index, True
+        self._look_again()
+
+    def show(self) -> None:
+        """Something besides the record has changed that a look depends on."""
+        self._look_again()
+
+    def _look_again(self) -> None:
+        looks = list(self._looks)
+        for look in looks[:BROADCAST_MAX]:
+            self._show(look)
+        if len(looks) > BROADCAST_MAX:
+            self._core.background.start(self._show_all(looks[BROADCAST_MAX:]))
+
+    async def _show_all(self, looks: list[_Look[R]]) -> None:
+        for index, look in enumerate(looks):
+            if index % BROADCAST_MAX == 0:
+                await asyncio.sleep(0)
+            self._show(look)
+
+    def _show(self, look: _Look[R]) -> None:
+        if look.future.done() or not self._is_known:
+            return
+        seen = look.see(self._record)
+        if seen is not None:
+            look.future.set_result(seen)
+
+    # The loop -------------------------------------------------------------------------------------------------------
+
+    def kick(self) -> None:
+        """Look again at what is to be done."""
+        if self._pumping is None:
+            self._pumping = self._core.background.start(self._pump())
+
+    def _has_work(self) -> bool:
+        return bool(self._requests or self._leaving or self._tidy_due or self._removing)
+
+    async def _pump(self) -> None:
+        backoff: Backoff | None = None
+        try:
+            while True:
+                session = self._core.session
+                if session is None or not session.is_valid():
+                    break
+                try:
+                    if not await self._step(session):
+                        break
+                    backoff = None
+                    self._trouble.over(f"{self.kind} {self.name!r} can be written again")
+                except (Exists, Conflict):
+                    self._refused_version, self._is_known = self._version, False
+                except Abandoned:
+                    self._is_known = False
+                except StoreWentBack as error:
+                    session.lose(str(error))
+                except StoreUnavailable as error:
+                    self._is_known = False
+                    self.silence.refused(error)
+                    if session.trouble.cause is None:  # Else the whole store is away, and that is said already.
+                        self._trouble.note(error, f"{self.kind} {self.name!r} can not be written")
+                    backoff = backoff or Backoff(self._core.clock, self._core.random)
+                    await backoff.pause()
+        finally:
+            self._pumping = None
+            self._settle_down()
+
+    async def _step(self, session: OwnSession) -> bool:
+        """One round of read, decide and write. False: nothing is left to do."""
+        if not (self._has_work() or self._looks):
+            return False
+        self.silence.asked()
+        if not self._is_known:
+            await self._read()
+            return True
+        decision = self._decide(session)
+        if decision.changed:
+            await self._write(session, decision)
+            return True
+        if self._removing and self._record is not None:
+            await self._delete(session)
+            return True
+        self._removing = False
+        if any(request.number > self._read_number for request, _ in decision.answers):
+            await self._read()  # A refusal, or an answer without a write, from what was known before it was asked.
+            return True
+        self._settle(decision)
+        self.silence.answered()
+        return False
+
+    def _decide(self, session: OwnSession) -> _Decision[R]:
+        core, before = self._core, self._record
+        at = At(0 if before is None else self._version, core.clock.wall(), session.id, core.foreign.is_ended)
+        decision: _Decision[R] = _Decision(before, changed=False)
+        for request in list(self._requests.values()):
+            self._apply(request, at, decision)
+        if decision.record is not None:
+            self._take_leave(session, at, decision)
+            self._sweep_out(at, decision)
+            self._move(session, decision)
+        decision.left = list(self._leaving)
+        return decision
+
+    def _move(self, session: OwnSession, decision: _Decision[R]) -> None:
+        """The record of an unnamed primitive must not go with a session that is over."""
+        if self._tidy_due and self._record is not None and self._index_under(session) != self._index:
+            decision.changed = True
+
+    def _apply(self, request: Request[R], at: At, decision: _Decision[R]) -> None:
+        record = decision.record
+        if record is not None and request.remembered and request.id in record.operations:
+            was_ours = request.sent_over is not None
+            decision.answers.append((request, request.sent if was_ours else request.again(record)))
+            return
+        if request.sent_over is not None and _may_be_forgotten(self._record, request.sent_over):
+            decision.answers.append(
+                (request, StoreDown("nobody can know whether it was done: too much has changed since"))
+            )
+            return
+        try:
+            changed, answer = request.change(record, at)
+        except Refusal as refusal:
+            decision.answers.append((request, refusal))
+            return
+        if request.remembered:
+            changed = changed.remembering(request.id)
+        decision.changed = decision.changed or changed != record
+        decision.record = changed
+        decision.answers.append((request, answer))
+
+    def _take_leave(self, session: OwnSession, at: At, decision: _Decision[R]) -> None:
+        """Whoever gave up here, and what stands here for nobody, leaves."""
+        for claimant in list(decision.record.claimants()) if decision.record is not None else ():
+            if (
+                claimant.hold.session == session.id
+                and decision.record is not None
+                and self._is_stray(claimant, session)
+            ):
+                decision.record = decision.record.leave(claimant.hold, at)
+                decision.changed = True
+
+    def _is_stray(self, claimant: Claimant, session: OwnSession) -> bool:
+        holder = claimant.hold.holder
+        if claimant.hold.epoch > session.epoch:
+            session.lose("another elector runs under the same identity and has adopted this session")
+            return False
+        if holder in self._leaving:
+            return True
+        if holder in self.members or holder in self._told or holder in self._requests:
+            return False
+        return claimant.hold.epoch == session.epoch or not session.in_grace()
+
+    def _sweep_out(self, at: At, decision: _Decision[R]) -> None:
+        """The claimants of dead electors leave, if anybody cares; those that are through go along with any write."""
+        record = decision.record
+        if record is None:
+            return
+        tidied = record
+        for claimant in list(record.claimants()):
+            if at.ended(claimant.hold.session):
+                tidied = tidied.leave(claimant.hold, at)
+        if tidied != record and (decision.changed or self._looks or self._tidy_due):
+            decision.record, decision.changed = tidied, True
+        if self._told and (decision.changed or self._tidy_due):
+            self._forget_told(decision)
+
+    def _forget_told(self, decision: _Decision[R]) -> None:
+        record = decision.record
+        for claimant in list(record.claimants()) if record is not None else ():
+            if record is not None and claimant.hold.holder in self._told:
+                record = record.forget(claimant.hold)
+        decision.changed = decision.changed or record != decision.record
+        decision.record = record
+
+    async def _read(self) -> None:
+        core, number = self._core, self._number
+        record = await attempt(core.clock, core.durations.attempt_seconds, lambda: core.store.get(self.kind, self.name))
+        if record is None:
+            await self._read_nothing()
+        elif record.version >= self._version:
+            self._know(record.version, record)
+        if not self._is_known or (record is not None and record.version == self._refused_version):
+            # The read shows no more than what was refused: a pause keeps this from spinning.
+            await core.clock.sleep(STALE_READ_SECONDS * core.random.uniform(0.5, 1.5))
+        self._read_number = max(self._read_number, number)
+
+    async def _read_nothing(self) -> None:
+        """There is no record, or the read is older than what is known of one: the version of a list tells."""
+        core = self._core
+        if self._version == 0:
+            self._set(None, "")
+            return
+        listing = await attempt(
+            core.clock, core.durations.attempt_seconds, lambda: core.store.list(self.kind, name=self.name)
+        )
+        for record in listing.records:
+            self.see(record.version, record)
+        if not listing.records and listing.version > self._version:
+            self._version = listing.version
+            self._set(None, "")
+
+    async def _write(self, session: OwnSession, decision: _Decision[R]) -> None:
+        core, store, record = self._core, self._core.store, decision.record
+        if record is None:
+            raise RuntimeError(f"{self.kind} {self.name!r}: a change was decided without a record")
+        for request, answer in decision.answers:
+            request.sent, request.sent_over = answer, _count(self._record)
+        told, number, version = set(self._told), self._number, self._version
+        is_new, index = self._record is None, self._index_under(session)
+        spec = record.to_spec() if is_new else record.written_over(version).to_spec()
+        newest_before = core.versions.newest
+
+        async def send() -> Record:
+            if is_new:
+                return await store.create(self.kind, self.name, index, spec)
+            return await store.replace(self.kind, self.name, version, index, spec)
+
+        written = await self._sent(session, decision, send)
+        core.versions.check(written.version, newest_before)
+        if written.version > self._version:
+            self._version = written.version
+            self._told -= told
+            self._tidy_due = False
+            self._read_number = max(self._read_number, number)
+            self._settle(decision)
+            self._set(record, index)
+        else:
+            self._settle(decision)
+
+    async def _sent(self, session: OwnSession, decision: _Decision[R], send: Callable[[], Awaitable[Record]]) -> Record:
+        """Send the write until its outcome is known. What was certainly refused is as if it had never been sent."""
+        core, sends = self._core, 0
+
+        async def counted() -> Record:
+            nonlocal sends
+            sends += 1
+            return await send()
+
+        core.count("writes")
+        try:
+            return await settle(core.clock, core.random, core.durations.attempt_seconds, counted, session.is_valid)
+        except (Exists, Conflict, StoreUnavailable):
+            if sends == 1:
+                for request, _ in decision.answers:
+                    request.sent = request.sent_over = None
+            raise
+
+    async def _delete(self, session: OwnSession) -> None:
+        core, version = self._core, self._version
+        core.count("writes")
+        await settle(
+            core.clock,
+            core.random,
+            core.durations.attempt_seconds,
+            lambda: core.store.delete(self.kind, self.name, version),
+            session.is_valid,
+        )
+        self._removing = False
+        if self._version == version:
+            self._set(None, "")
+
+    def _index_under(self, session: OwnSession) -> str:
+        """Unnamed records hang on the session of an elector whose clients use them, as long as it lives."""
+        if not is_unnamed(self.name):
+            return ""
+        return session.id if not self._index or self._core.foreign.is_ended(self._index) else self._index
+
+    def _settle(self, decision: _Decision[R]) -> None:
+        """What was decided holds now."""
+        for request, answer in decision.answers:
+            if self._requests.get(request.id) is request:
+                del self._requests[request.id]
+            if request.future.done():
+                continue
+            if isinstance(answer, (Refusal, Problem)):
+                request.future.set_exception(answer)
+            else:
+                request.future.set_result(answer)
+        for holder in decision.left:
+            left = self._leaving.pop(holder, None)
+            if left is not None and not left.done():
+                left.set_result(None)
+        if self._tidy_due and not decision.changed:
+            self._tidy_due = False
+            self._told.clear()
+
+    def _settle_down(self) -> None:
+        """The loop has nothing to do: wait for a change if somebody here waits for one."""
+        session = self._core.session
+        if not self._looks:
+            self._watch.depend_on(None)
+        elif self._record is None or session is None:
+            self._watch.depend_on({})
+        else:
+            self._watch.depend_on(self._record.depends_on(session.id))
+        if self.is_idle():
+            self._core.drop_record(self)
+
+
+def _count(record: Shared | None) -> int:
+    return 0 if record is None else record.operations.count
+
+
+def _may_be_forgotten(record: Shared | None, since: int) -> bool:
+    return record is not None and record.operations.may_have_forgotten(since)
+
+
+def _look_at_error(future: asyncio.Future[Any]) -> None:
+    """Whoever asked may be gone; an error that nobody hears is no error of its own."""
+    if not future.cancelled():
+        future.exception()

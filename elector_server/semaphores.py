@@ -1,0 +1,266 @@
+"""Semaphores for clients: acquire, release, give up. What is decided stands in `rules.semaphore`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from elector_server.clients import Loss
+from elector_server.named_record import NamedRecord
+from elector_server.parking import Departed, Departure
+from elector_server.participants import CLAIM_SECONDS, GAP_SECONDS, Member, Participants
+from elector_server.problems import HolderDead, LimitMismatch, NoPermit, SemaphoreFull, StoreDown
+from elector_server.rules import semaphore as rules
+from elector_server.rules.semaphore import KIND, Permit, Semaphore, Terms
+from elector_server.rules.shared import At, Refusal, TermsDiffer, is_same
+
+if TYPE_CHECKING:
+    from elector_server.client_sessions import ClientSessions, PresentedHold
+    from elector_server.clients import Client
+    from elector_server.core import Core
+    from elector_server.rules.claimant import Claimant
+
+
+@dataclass(frozen=True, slots=True)
+class PermitGranted:
+    """The answer to an acquire that succeeded. `value` is what is left."""
+
+    name: str
+    holder: str
+    token: int
+    valid_seconds: float
+    incarnation: str
+    value: int
+
+
+class NotThere(Refusal):
+    """A permit that a client presents does not stand in the record."""
+
+
+class Semaphores(Participants[Semaphore]):
+    """The permits of this elector's clients."""
+
+    def __init__(self, core: Core, client_sessions: ClientSessions) -> None:
+        super().__init__(core, client_sessions, KIND)
+
+    async def acquire(
+        self, name: str, client_id: str, holder: str, terms: Terms, wait_seconds: float, departure: Departure
+    ) -> PermitGranted | None:
+        """Acquire a permit, waiting for at most `wait_seconds`; 0 is a single try. None: still waiting.
+
+        Raises:
+            UnknownClient, HolderDead: as for a lock.
+            NoPermit: a single try found all permits held.
+            LimitMismatch: somebody else uses this name on other terms.
+            StoreDown, NoRoom: not now.
+        """
+        client, record = self._heard(client_id, name), self._record(name)
+        member = self._member(record, client, holder)
+        queues = wait_seconds > 0
+        if member is None:
+            member = await self._from_before(record, client, holder) or self._join(
+                record, client, holder, terms, queues=queues
+            )
+        polls = member.polls
+        try:
+            permit = await record.until(partial(self._seen, record, member), wait_seconds or CLAIM_SECONDS, departure)
+        except (TimeoutError, Departed):
+            if not queues:
+                self._core.dead.add(holder)
+                record.leave(holder)
+                raise StoreDown("no answer in time") from None
+            self._keep_for_a_moment(record, member, polls)
+            self._check_silence(record)
+            return None
+        if isinstance(permit, BaseException):
+            self._drop(record, member)
+            raise self._refusal(name, permit) from None
+        if departure.is_gone():
+            self._keep_for_a_moment(record, member, polls)
+        return self._granted(record, member, permit)
+
+    def _join(
+        self, record: NamedRecord[Semaphore], client: Client, holder: str, terms: Terms, *, queues: bool
+    ) -> Member:
+        member = self._begin(record, client, self._claimant(client, holder))
+        member.on_lost = partial(self._lost, record.name)
+
+        def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, None]:
+            alone = self._core.users.is_alone(client, KIND, record.name)
+            return rules.acquire(semaphore, member.claimant, terms, at, queues=queues, alone=alone), None
+
+        self._ask_to_join(record, member, change, lambda _: None)
+        return member
+
+    async def _from_before(self, record: NamedRecord[Semaphore], client: Client, holder: str) -> Member | None:
+        """The waiter of a client that asks again after this elector has restarted."""
+        session = self._session()
+        if session.adopted_at is None:
+            return None
+        found = await self._fresh(record)
+        if found is None or not any(_is_before(claimant, holder, session.id) for claimant in found.claimants()):
+            return None
+        member = self._begin(record, client, self._claimant(client, holder))
+        member.on_lost = partial(self._lost, record.name)
+        await self._in_time(self._confirmation(record, member, None))
+        member.has_joined = True
+        return member
+
+    def _confirmation(self, record: NamedRecord[Semaphore], member: Member, token: int | None) -> Any:
+        claimant = member.claimant
+
+        def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, None]:
+            if semaphore is None or not any(is_same(found, claimant) for found in semaphore.claimants()):
+                raise NotThere
+            return semaphore.confirm(claimant, token, at), None
+
+        operation = f"{self._core.random.getrandbits(128):032x}"
+        return record.request(operation, change, lambda _: None, remembered=False)
+
+    def _seen(self, record: NamedRecord[Semaphore], member: Member, semaphore: Semaphore | None) -> Any:
+        """What is to be answered now, if anything: a permit, or why there will be none."""
+        if member.lost is not None:
+            return HolderDead(record.name, member.holder, KIND)
+        if member.refused is not None:
+            return member.refused
+        if semaphore is None or not member.has_joined:
+            return None
+        permit = semaphore.permit_of(member.holder)
+        if permit is not None:
+            return permit if permit.claimant.hold == member.claimant.hold else None
+        if any(ticket.hold.holder == member.holder for ticket in semaphore.queue):
+            return None
+        # It was granted and given back by somebody else's release before anybody looked: it counted all the same.
+        return Permit(member.claimant, "", record.version)
+
+    def _granted(self, record: NamedRecord[Semaphore], member: Member, permit: Permit) -> PermitGranted:
+        session, semaphore = self._core.session, record.record
+        # The second look at the deadline: the write may have taken long, or this process may have been paused.
+        if session is None or not session.is_valid() or session.id != member.claimant.hold.session:
+            raise HolderDead(record.name, member.holder, KIND)
+        if not member.is_told:
+            member.is_told = True
+            self._core.count("grants")
+        token = record.version if permit.token is None else permit.token
+        return PermitGranted(
+            record.name,
+            member.holder,
+            token,
+            self._clients.valid_seconds(member.client),
+            session.incarnation,
+            0 if semaphore is None else semaphore.value,
+        )
+
+    def _keep_for_a_moment(self, record: NamedRecord[Semaphore], member: Member, polls: int) -> None:
+        self._core.background.start(self._leave_unless_back(record, member, polls))
+
+    async def _leave_unless_back(self, record: NamedRecord[Semaphore], member: Member, polls: int) -> None:
+        await self._core.clock.sleep(GAP_SECONDS)
+        if member.polls == polls and record.members.get(member.holder) is member:
+            self._core.dead.add(member.holder)
+            record.leave(member.holder)
+
+    def _lost(self, name: str, member: Member, reason: str) -> None:
+        """A permit that its client believes in is worth nothing any more."""
+        self._core.dead.add(member.holder)
+        if member.is_told:
+            self._core.count("losses")
+            member.client.tell_loss(Loss(KIND, name, member.holder, reason))
+
+    def _refusal(self, name: str, error: BaseException) -> BaseException:
+        if isinstance(error, rules.NoPermit):
+            self._glance(name)
+            return NoPermit(name)
+        if isinstance(error, TermsDiffer):
+            return self._mismatch(name, error)
+        return SemaphoreFull(name) if isinstance(error, rules.SemaphoreFull) else self._problem(name, error)
+
+    def _glance(self, name: str) -> None:
+        """See whether those who hold all permits are still alive, on behalf of whoever tries again later."""
+        semaphore = self._record(name).record
+        for permit in semaphore.permits if semaphore is not None else ():
+            self._core.glance(permit.claimant)
+
+    def _mismatch(self, name: str, error: TermsDiffer) -> LimitMismatch:
+        if error.used_by is not None:
+            self._core.glance(error.used_by)
+        return LimitMismatch(name, error.ours, error.theirs, described(error.used_by))
+
+    async def release(
+        self, name: str, client_id: str, operation: str, terms: Terms, permits: int, holders: Sequence[str]
+    ) -> int:
+        """Give `permits` back in one step, those of `holders` first. Gives the value after it.
+
+        Raises:
+            UnknownClient: the client has no session here.
+            SemaphoreFull: it is bounded, and fewer are held: nothing was given back.
+            LimitMismatch, StoreDown: as for `acquire`.
+        """
+        client, record = self._heard(client_id, name), self._record(name)
+        user = self._claimant(client, operation)
+
+        def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, int]:
+            alone = self._core.users.is_alone(client, KIND, name)
+            changed = rules.release(semaphore, user, terms, at, permits=permits, own=holders, alone=alone)
+            return changed, changed.value
+
+        try:
+            value: int = await self._in_time(record.request(operation, change, lambda semaphore: semaphore.value))
+        except Refusal as refusal:
+            raise self._refusal(name, refusal) from None
+        for holder in holders:
+            self._core.dead.add(holder)
+            member = record.members.get(holder)
+            if member is not None:
+                self._drop(record, member)
+        return value
+
+    async def give_up(self, name: str, client_id: str, holder: str) -> bool:
+        """Withdraw a waiter, or return the permit of exactly this holder. True once it is written."""
+        client = self._clients.clients.find(client_id)
+        if client is not None:
+            client.heard_at = self._core.clock.now()
+        record = self._record(name)
+        member = record.members.get(holder)
+        if member is not None and member.client.id != client_id:
+            raise HolderDead(name, holder, KIND)
+        self._core.dead.add(holder)
+        try:
+            await self._in_time(record.leave(holder))
+        except StoreDown:
+            return False
+        return True
+
+    async def present(self, client: Client, hold: PresentedHold, seconds: float) -> bool | None:
+        """A client comes back with a permit: whether it still is one; None if that can not be found out in time."""
+        name, holder = hold.name, hold.holder
+        record = self._record(name)
+        member = record.members.get(holder)
+        if member is not None:
+            member.client.members.pop(holder, None)
+            member.client, client.members[holder] = client, record
+            return True
+        if holder in self._core.dead or self._core.session is None:
+            return False
+        member = self._begin(record, client, self._claimant(client, holder))
+        member.on_lost, member.is_told, member.has_joined = partial(self._lost, name), True, True
+        try:
+            async with self._core.clock.timeout(seconds):
+                await self._confirmation(record, member, hold.token)
+        except NotThere:
+            self._drop(record, member)
+            return False
+        except TimeoutError:
+            return None  # A confirmation that lands later finds whose it is.
+        return True
+
+
+def described(user: Claimant | None) -> str:
+    """Who it is, in words."""
+    return "somebody else" if user is None else f"{user.process or 'a process'} at {user.owner}"
+
+
+def _is_before(claimant: Claimant, holder: str, session: str) -> bool:
+    return claimant.hold.holder == holder and claimant.hold.session == session
