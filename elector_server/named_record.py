@@ -12,14 +12,15 @@ to show what they wait for. What the record remembers of its operations makes ea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from elector_server.parking import Departure, park
-from elector_server.problems import HolderDead, Problem, StoreDown
+from elector_server.deciding import AdoptedElsewhere, Change, Decision, OutcomeForgotten, R, Request, Wishes, decide
+from elector_server.looks import Looks
+from elector_server.parking import Departure
+from elector_server.problems import HolderDead, StoreDown
 from elector_server.record_watch import RecordWatch
-from elector_server.rules.shared import At, Refusal, Shared
+from elector_server.rules.shared import At, Shared
 from elector_server.seen_versions import StoreWentBack
 from elector_server.store import Conflict, Exists, Record, StoreUnavailable
 from elector_server.trouble import Silence, Trouble
@@ -30,54 +31,13 @@ if TYPE_CHECKING:
     from elector_server.core import Core
     from elector_server.own_session import OwnSession
     from elector_server.participants import Member
-    from elector_server.rules.claimant import Claimant
 
-R = TypeVar("R", bound=Shared)
 Answer = TypeVar("Answer")
-
-BROADCAST_MAX: Final = 100
-"""How many callers are woken in one turn of the loop: heartbeats must not wait for a thousand answers."""
 
 TIDY_SECONDS: Final = 1.0
 """How long claimants that are through stay in the record, should no other write take them along."""
 
 STALE_READ_SECONDS: Final = 0.05
-
-Change = Callable[[R | None, At], tuple[R, Any]]
-
-
-@dataclass(slots=True, eq=False)
-class Request(Generic[R]):
-    """One operation that is wanted. `again` answers for one that turns out to be in the record already."""
-
-    id: str
-    change: Change[R]
-    again: Callable[[R], Any]
-    number: int
-    future: asyncio.Future[Any]
-    remembered: bool = True
-    sent: Any = None
-    """The answer that holds if the write that was sent last has had its effect."""
-    sent_over: int | None = None
-    """How many operations the record counted before that write."""
-
-
-@dataclass(slots=True, eq=False)
-class _Look(Generic[R]):
-    """Somebody who waits for the record to show something."""
-
-    see: Callable[[R | None], Any]
-    future: asyncio.Future[Any]
-
-
-@dataclass(slots=True)
-class _Decision(Generic[R]):
-    """What is to be written, if anything, and what is answered then."""
-
-    record: R | None
-    changed: bool
-    answers: list[tuple[Request[R], Any]] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
 
 
 class NamedRecord(Generic[R]):
@@ -91,14 +51,17 @@ class NamedRecord(Generic[R]):
         self._core = core
         self._read_spec = read
         self._requests: dict[str, Request[R]] = {}
+        self._answers: dict[str, asyncio.Future[Any]] = {}
         self._number = 0
         self._read_number = -1
         """Requests up to this number came before the record was known as it is known now."""
         self._leaving: dict[str, asyncio.Future[None]] = {}
         self._told: set[str] = set()
+        self._tidying: asyncio.Task[None] | None = None
         self._tidy_due = False
         self._removing = False
-        self._looks: dict[_Look[R], None] = {}
+        self._looks: Looks[R | None] = Looks(core.clock, core.background, self._latest)
+        self._readers = 0
         self._is_known = False
         self._record: R | None = None
         self._version = 0
@@ -121,26 +84,24 @@ class NamedRecord(Generic[R]):
         return self._record
 
     def request(
-        self, request_id: str, change: Change[R], again: Callable[[R], Any], *, remembered: bool = True
+        self, request_id: str, change: Change[R], again: Callable[[R], Any], *, is_remembered: bool = True
     ) -> asyncio.Future[Any]:
         """Have a change made, exactly once, and give its answer; the same id again waits for the same one.
 
         The future raises what the rules refuse (`Refusal`), and `StoreDown` if nobody can know what became of it.
         """
-        request = self._requests.get(request_id)
-        if request is None:
+        answer = self._answers.get(request_id)
+        if answer is None:
             self._number += 1
-            future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            future.add_done_callback(_look_at_error)
-            request = Request(request_id, change, again, self._number, future, remembered)
-            self._requests[request_id] = request
+            self._requests[request_id] = Request(request_id, change, again, self._number, is_remembered)
+            answer = self._answers[request_id] = asyncio.get_running_loop().create_future()
+            answer.add_done_callback(_look_at_error)
             self.kick()
-        return request.future
+        return answer
 
     def asked(self, request_id: str) -> asyncio.Future[Any] | None:
         """The future of a request that has not been answered yet."""
-        request = self._requests.get(request_id)
-        return None if request is None else request.future
+        return self._answers.get(request_id)
 
     async def fresh(self) -> R | None:
         """The record, read after this call began.
@@ -149,7 +110,11 @@ class NamedRecord(Generic[R]):
             StoreUnavailable: the store did not answer.
         """
         self._number += 1
-        await self._read()
+        self._readers += 1
+        try:
+            await self._read()
+        finally:
+            self._readers -= 1
         return self._record
 
     async def until(self, see: Callable[[R | None], Answer | None], seconds: float, departure: Departure) -> Answer:
@@ -159,22 +124,12 @@ class NamedRecord(Generic[R]):
             TimeoutError: nothing was seen.
             Departed: the caller is gone.
         """
-        look: _Look[R] = _Look(see, asyncio.get_running_loop().create_future())
-        self._looks[look] = None
-        self._show(look)
+        waiting = self._looks.until(see, seconds, departure)
         self.kick()
         try:
-            async with self._core.clock.timeout(seconds):
-                answer: Answer = await park(self._core.clock, look.future, departure, seconds)
-        except TimeoutError:
-            self._show(look)  # It may have come in the last moment.
-            if not look.future.done() or look.future.cancelled():
-                raise
-            answer = look.future.result()
+            return await waiting
         finally:
-            self._looks.pop(look, None)
             self.kick()
-        return answer
 
     def leave(self, holder: str) -> asyncio.Future[None]:
         """This claimant is to leave the record, wherever it stands; the future is set once it has."""
@@ -186,7 +141,7 @@ class NamedRecord(Generic[R]):
         if left is None:
             left = self._leaving[holder] = asyncio.get_running_loop().create_future()
             self.kick()
-        self._look_again()
+        self._looks.show()
         return left
 
     def told(self, holder: str) -> None:
@@ -194,13 +149,17 @@ class NamedRecord(Generic[R]):
         member = self.members.pop(holder, None)
         if member is not None:
             member.client.members.pop(holder, None)
-        if not self._told:
-            self._core.background.start(self._tidy_later())
         self._told.add(holder)
+        if self._tidying is None:
+            self._tidying = self._core.background.start(self._tidy_later())
 
     async def _tidy_later(self) -> None:
-        await self._core.clock.sleep(TIDY_SECONDS)
-        self.tidy()
+        while self._told:
+            await self._core.clock.sleep(TIDY_SECONDS)
+            self.tidy()
+            await self.settled()
+        self._tidying = None
+        self.kick()
 
     def tidy(self) -> None:
         """Remove what is over, even if nothing else is to be written."""
@@ -219,7 +178,7 @@ class NamedRecord(Generic[R]):
             if session is None or member.claimant.hold.session != session.id:
                 self._lose(member)
         self._is_known = False
-        self._look_again()
+        self._looks.show()
         self.kick()
 
     def _lose(self, member: Member) -> None:
@@ -229,18 +188,15 @@ class NamedRecord(Generic[R]):
         member.lose("the elector's own session is over")
 
     def _drop_request(self, holder: str) -> None:
-        request = self._requests.pop(holder, None)
-        if request is not None and not request.future.done():
-            request.future.set_exception(HolderDead(self.name, holder, self.kind))
+        self._requests.pop(holder, None)
+        self._answer(holder, HolderDead(self.name, holder, self.kind))
 
     def fail(self, error: Exception) -> None:
         """End every wait here with `error`."""
-        for look in list(self._looks):
-            if not look.future.done():
-                look.future.set_exception(error)
-        for request in list(self._requests.values()):
-            if not request.future.done():
-                request.future.set_exception(error)
+        self._looks.fail(error)
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(error)
 
     async def settled(self) -> None:
         """Wait until nothing is left to write for now."""
@@ -249,7 +205,8 @@ class NamedRecord(Generic[R]):
 
     def is_idle(self) -> bool:
         """Whether nobody needs this object any more."""
-        return not (self.members or self._has_work() or self._told or self._looks or self._pumping)
+        in_use = self.members or self._told or self._looks or self._readers or self._tidying
+        return not (in_use or self._has_work() or self._pumping)
 
     # What is known --------------------------------------------------------------------------------------------------
 
@@ -276,31 +233,16 @@ class NamedRecord(Generic[R]):
     def _set(self, record: R | None, index: str) -> None:
         self.silence.answered()
         self._record, self._index, self._is_known = record, index, True
-        self._look_again()
+        self._looks.show()
 
     def show(self) -> None:
         """Something besides the record has changed that a look depends on."""
-        self._look_again()
+        self._looks.show()
 
-    def _look_again(self) -> None:
-        looks = list(self._looks)
-        for look in looks[:BROADCAST_MAX]:
-            self._show(look)
-        if len(looks) > BROADCAST_MAX:
-            self._core.background.start(self._show_all(looks[BROADCAST_MAX:]))
-
-    async def _show_all(self, looks: list[_Look[R]]) -> None:
-        for index, look in enumerate(looks):
-            if index % BROADCAST_MAX == 0:
-                await asyncio.sleep(0)
-            self._show(look)
-
-    def _show(self, look: _Look[R]) -> None:
-        if look.future.done() or not self._is_known:
-            return
-        seen = look.see(self._record)
-        if seen is not None:
-            look.future.set_result(seen)
+    def _latest(self) -> R | None:
+        if not self._is_known:
+            raise LookupError
+        return self._record
 
     # The loop -------------------------------------------------------------------------------------------------------
 
@@ -330,6 +272,8 @@ class NamedRecord(Generic[R]):
                     self._is_known = False
                 except StoreWentBack as error:
                     session.lose(str(error))
+                except AdoptedElsewhere:
+                    session.lose("another elector runs under the same identity and has adopted this session")
                 except StoreUnavailable as error:
                     self._is_known = False
                     self.silence.refused(error)
@@ -360,93 +304,30 @@ class NamedRecord(Generic[R]):
         if any(request.number > self._read_number for request, _ in decision.answers):
             await self._read()  # A refusal, or an answer without a write, from what was known before it was asked.
             return True
-        self._settle(decision)
+        self._settle(decision, list(self._leaving))
         self.silence.answered()
         return False
 
-    def _decide(self, session: OwnSession) -> _Decision[R]:
+    def _decide(self, session: OwnSession) -> Decision[R]:
         core, before = self._core, self._record
         at = At(0 if before is None else self._version, core.clock.wall(), session.id, core.foreign.is_ended)
-        decision: _Decision[R] = _Decision(before, changed=False)
-        for request in list(self._requests.values()):
-            self._apply(request, at, decision)
-        if decision.record is not None:
-            self._take_leave(session, at, decision)
-            self._sweep_out(at, decision)
-            self._move(session, decision)
-        decision.left = list(self._leaving)
+        decision = decide(before, at, self._wishes(session))
+        if self._tidy_due and before is not None and self._index_under(session) != self._index:
+            decision.changed = True  # The record of an unnamed primitive must not go with a session that is over.
         return decision
 
-    def _move(self, session: OwnSession, decision: _Decision[R]) -> None:
-        """The record of an unnamed primitive must not go with a session that is over."""
-        if self._tidy_due and self._record is not None and self._index_under(session) != self._index:
-            decision.changed = True
-
-    def _apply(self, request: Request[R], at: At, decision: _Decision[R]) -> None:
-        record = decision.record
-        if record is not None and request.remembered and request.id in record.operations:
-            was_ours = request.sent_over is not None
-            decision.answers.append((request, request.sent if was_ours else request.again(record)))
-            return
-        if request.sent_over is not None and _may_be_forgotten(self._record, request.sent_over):
-            decision.answers.append(
-                (request, StoreDown("nobody can know whether it was done: too much has changed since"))
-            )
-            return
-        try:
-            changed, answer = request.change(record, at)
-        except Refusal as refusal:
-            decision.answers.append((request, refusal))
-            return
-        if request.remembered:
-            changed = changed.remembering(request.id)
-        decision.changed = decision.changed or changed != record
-        decision.record = changed
-        decision.answers.append((request, answer))
-
-    def _take_leave(self, session: OwnSession, at: At, decision: _Decision[R]) -> None:
-        """Whoever gave up here, and what stands here for nobody, leaves."""
-        for claimant in list(decision.record.claimants()) if decision.record is not None else ():
-            if (
-                claimant.hold.session == session.id
-                and decision.record is not None
-                and self._is_stray(claimant, session)
-            ):
-                decision.record = decision.record.leave(claimant.hold, at)
-                decision.changed = True
-
-    def _is_stray(self, claimant: Claimant, session: OwnSession) -> bool:
-        holder = claimant.hold.holder
-        if claimant.hold.epoch > session.epoch:
-            session.lose("another elector runs under the same identity and has adopted this session")
-            return False
-        if holder in self._leaving:
-            return True
-        if holder in self.members or holder in self._told or holder in self._requests:
-            return False
-        return claimant.hold.epoch == session.epoch or not session.in_grace()
-
-    def _sweep_out(self, at: At, decision: _Decision[R]) -> None:
-        """The claimants of dead electors leave, if anybody cares; those that are through go along with any write."""
-        record = decision.record
-        if record is None:
-            return
-        tidied = record
-        for claimant in list(record.claimants()):
-            if at.ended(claimant.hold.session):
-                tidied = tidied.leave(claimant.hold, at)
-        if tidied != record and (decision.changed or self._looks or self._tidy_due):
-            decision.record, decision.changed = tidied, True
-        if self._told and (decision.changed or self._tidy_due):
-            self._forget_told(decision)
-
-    def _forget_told(self, decision: _Decision[R]) -> None:
-        record = decision.record
-        for claimant in list(record.claimants()) if record is not None else ():
-            if record is not None and claimant.hold.holder in self._told:
-                record = record.forget(claimant.hold)
-        decision.changed = decision.changed or record != decision.record
-        decision.record = record
+    def _wishes(self, session: OwnSession) -> Wishes[R]:
+        return Wishes(
+            requests=list(self._requests.values()),
+            leaving=self._leaving,
+            here=self.members.keys() | self._requests.keys(),
+            told=self._told,
+            session=session.id,
+            epoch=session.epoch,
+            in_grace=session.in_grace(),
+            is_awaited=bool(self._looks),
+            tidy=self._tidy_due,
+        )
 
     async def _read(self) -> None:
         core, number = self._core, self._number
@@ -475,15 +356,16 @@ class NamedRecord(Generic[R]):
             self._version = listing.version
             self._set(None, "")
 
-    async def _write(self, session: OwnSession, decision: _Decision[R]) -> None:
+    async def _write(self, session: OwnSession, decision: Decision[R]) -> None:
         core, store, record = self._core, self._core.store, decision.record
         if record is None:
             raise RuntimeError(f"{self.kind} {self.name!r}: a change was decided without a record")
         for request, answer in decision.answers:
             request.sent, request.sent_over = answer, _count(self._record)
-        told, number, version = set(self._told), self._number, self._version
+        told, left, number, version = set(self._told), list(self._leaving), self._number, self._version
         is_new, index = self._record is None, self._index_under(session)
-        spec = record.to_spec() if is_new else record.written_over(version).to_spec()
+        record = record if is_new else record.written_over(version)
+        spec = record.to_spec()
         newest_before = core.versions.newest
 
         async def send() -> Record:
@@ -498,12 +380,12 @@ class NamedRecord(Generic[R]):
             self._told -= told
             self._tidy_due = False
             self._read_number = max(self._read_number, number)
-            self._settle(decision)
+            self._settle(decision, left)
             self._set(record, index)
         else:
-            self._settle(decision)
+            self._settle(decision, left)
 
-    async def _sent(self, session: OwnSession, decision: _Decision[R], send: Callable[[], Awaitable[Record]]) -> Record:
+    async def _sent(self, session: OwnSession, decision: Decision[R], send: Callable[[], Awaitable[Record]]) -> Record:
         """Send the write until its outcome is known. What was certainly refused is as if it had never been sent."""
         core, sends = self._core, 0
 
@@ -541,24 +423,28 @@ class NamedRecord(Generic[R]):
             return ""
         return session.id if not self._index or self._core.foreign.is_ended(self._index) else self._index
 
-    def _settle(self, decision: _Decision[R]) -> None:
+    def _settle(self, decision: Decision[R], left: Iterable[str]) -> None:
         """What was decided holds now."""
         for request, answer in decision.answers:
             if self._requests.get(request.id) is request:
                 del self._requests[request.id]
-            if request.future.done():
-                continue
-            if isinstance(answer, (Refusal, Problem)):
-                request.future.set_exception(answer)
-            else:
-                request.future.set_result(answer)
-        for holder in decision.left:
-            left = self._leaving.pop(holder, None)
-            if left is not None and not left.done():
-                left.set_result(None)
+                self._answer(request.id, answer)
+        for holder in left:
+            self._leaving.pop(holder).set_result(None)
         if self._tidy_due and not decision.changed:
             self._tidy_due = False
             self._told.clear()
+
+    def _answer(self, request_id: str, answer: Any) -> None:
+        future = self._answers.pop(request_id, None)
+        if future is None or future.done():
+            return
+        if isinstance(answer, OutcomeForgotten):
+            future.set_exception(StoreDown(str(answer)))
+        elif isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
 
     def _settle_down(self) -> None:
         """The loop has nothing to do: wait for a change if somebody here waits for one."""
@@ -575,10 +461,6 @@ class NamedRecord(Generic[R]):
 
 def _count(record: Shared | None) -> int:
     return 0 if record is None else record.operations.count
-
-
-def _may_be_forgotten(record: Shared | None, since: int) -> bool:
-    return record is not None and record.operations.may_have_forgotten(since)
 
 
 def _look_at_error(future: asyncio.Future[Any]) -> None:

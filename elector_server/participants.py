@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Generic
 
-from elector_server.named_record import Answer, NamedRecord, R
+from elector_server.deciding import R
+from elector_server.named_record import Answer, NamedRecord
 from elector_server.parking import is_done_soon
 from elector_server.problems import BadBody, HolderDead, NoRoom, StoreDown
 from elector_server.rules.claimant import Claimant, Hold

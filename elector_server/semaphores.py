@@ -117,7 +117,7 @@ class Semaphores(Participants[Semaphore]):
             return semaphore.confirm(claimant, token, at), None
 
         operation = f"{self._core.random.getrandbits(128):032x}"
-        return record.request(operation, change, lambda _: None, remembered=False)
+        return record.request(operation, change, lambda _: None, is_remembered=False)
 
     def _seen(self, record: NamedRecord[Semaphore], member: Member, semaphore: Semaphore | None) -> Any:
         """What is to be answered now, if anything: a permit, or why there will be none."""
