@@ -181,7 +181,7 @@ def arrive(
         raise RecordFull(f"{len(barrier.arrived)} have arrived already")
     place = Place(barrier.generation + len(barrier.arrived) // parties, len(barrier.arrived) % parties)
     arrived = replace(barrier, arrived=(*barrier.arrived, Party(claimant, acts)), used_by=claimant)
-    return _opened_if_full(arrived), place
+    return _opened_while_full(arrived), place
 
 
 def outcome(barrier: Barrier | None, holder: str, place: Place) -> Outcome:
@@ -215,7 +215,7 @@ def open_(barrier: Barrier | None, holder: str) -> Barrier:
         raise BarrierBroken
     if barrier.arrived[barrier.parties - 1].claimant.hold.holder != holder:
         raise BarrierBroken
-    return _opened(barrier)
+    return _opened_while_full(_next(barrier))
 
 
 def abort(barrier: Barrier | None, parties: int) -> Barrier:
@@ -243,22 +243,21 @@ def _agreed(barrier: Barrier | None, parties: int, at: At, *, alone: bool) -> Ba
     raise TermsDiffer(f"a barrier of {parties}", f"a barrier of {barrier.parties}", used_by)
 
 
-def _opened_if_full(barrier: Barrier) -> Barrier:
-    if barrier.state is not State.FILLING or len(barrier.arrived) < barrier.parties:
-        return barrier
-    if barrier.arrived[barrier.parties - 1].acts:
-        return replace(barrier, state=State.ACTING)
-    return _opened(barrier)
+def _opened_while_full(barrier: Barrier) -> Barrier:
+    """Everybody passes whose generation is complete, up to the first one that has an action to run before."""
+    while barrier.state is State.FILLING and len(barrier.arrived) >= barrier.parties:
+        if barrier.arrived[barrier.parties - 1].acts:
+            return replace(barrier, state=State.ACTING)
+        barrier = _next(barrier)
+    return barrier
 
 
-def _opened(barrier: Barrier) -> Barrier:
-    return _opened_if_full(
-        replace(
-            barrier,
-            state=State.FILLING,
-            generation=barrier.generation + 1,
-            arrived=barrier.arrived[barrier.parties :],
-        )
+def _next(barrier: Barrier) -> Barrier:
+    return replace(
+        barrier,
+        state=State.FILLING,
+        generation=barrier.generation + 1,
+        arrived=barrier.arrived[barrier.parties :],
     )
 
 
