@@ -120,7 +120,7 @@ class Barrier:
         """Read the stored form."""
         used_by = spec.get("used_by")
         return cls(
-            parties=spec.get("parties", 1),
+            parties=max(1, spec.get("parties", 1)),
             generation=spec.get("generation", 0),
             state=State(spec.get("state", State.FILLING)),
             arrived=tuple(
@@ -223,7 +223,8 @@ def open_(barrier: Barrier | None, holder: str) -> Barrier:
     """
     if barrier is None or barrier.state is not State.ACTING:
         raise BarrierBroken
-    if barrier.arrived[barrier.parties - 1].claimant.hold.holder != holder:
+    actor = barrier.arrived[barrier.parties - 1 : barrier.parties]
+    if [party.claimant.hold.holder for party in actor] != [holder]:
         raise BarrierBroken
     return _opened_while_full(_next(barrier))
 
