@@ -9,11 +9,13 @@
                                                     │
     filling, generation + 1 <────────── reset ──────┘   (from any state; who had arrived is broken)
 
-* A party's place is its generation and its index in it. It has passed when the generation is over and it is not among
-  the broken. So the outcome of a generation is one write, for all parties alike.
+* A party's place is its generation and its index in it. It has passed when the generation is over and did not break.
+  So the outcome of a generation is one write, for all parties alike.
 * Only the last party to arrive acts, and only while it stands in the record: exactly one, or the barrier breaks.
-* Parties of broken generations stay in `broken` until their electors have told them.
-* Who arrives while others act waits for the next generation.
+* Parties of broken generations stay in `broken` until their electors have told them. Which generations broke is
+  remembered besides: a party that asks again, or that its elector no longer knew, hears the same as the others. No
+  place in them is given to anybody else: a reset goes on behind the last one.
+* Who arrives while others act waits for the next generation. If it goes, that one breaks: the others have all come.
 
 The states are those of CPython's `threading.Barrier`, without its draining: generations keep the parties apart.
 """
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 KIND: Final = "barrier"
+
+GENERATIONS_REMEMBERED: Final = 32
+"""Broken ones. Of a generation before the oldest of them nobody knows any more that it passed."""
 
 
 class BarrierBroken(Refusal):
@@ -91,6 +96,7 @@ class Barrier:
     state: State = State.FILLING
     arrived: tuple[Party, ...] = ()
     broken: tuple[Claimant, ...] = ()
+    broken_generations: tuple[int, ...] = ()
     used_by: Claimant | None = None
     operations: Operations = NO_OPERATIONS
 
@@ -104,6 +110,7 @@ class Barrier:
         spec: dict[str, Any] = {"parties": self.parties, "generation": self.generation, "state": self.state.value}
         spec["arrived"] = [claimant_to_spec(party.claimant) | {"acts": party.acts} for party in self.arrived]
         spec["broken"] = [claimant_to_spec(claimant) for claimant in self.broken]
+        spec["broken_generations"] = list(self.broken_generations)
         if self.used_by is not None:
             spec["used_by"] = claimant_to_spec(self.used_by)
         return spec | self.operations.to_spec()
@@ -113,13 +120,14 @@ class Barrier:
         """Read the stored form."""
         used_by = spec.get("used_by")
         return cls(
-            parties=spec.get("parties", 1),
+            parties=max(1, spec.get("parties", 1)),
             generation=spec.get("generation", 0),
             state=State(spec.get("state", State.FILLING)),
             arrived=tuple(
                 Party(claimant_from_spec(party), party.get("acts", False)) for party in spec.get("arrived", ())
             ),
             broken=tuple(claimant_from_spec(claimant) for claimant in spec.get("broken", ())),
+            broken_generations=tuple(spec.get("broken_generations", ())),
             used_by=None if used_by is None else claimant_from_spec(used_by),
             operations=Operations.from_spec(spec),
         )
@@ -129,10 +137,12 @@ class Barrier:
         return (*(party.claimant for party in self.arrived), *self.broken)
 
     def leave(self, hold: Hold, at: At) -> Barrier:  # noqa: ARG002 -- it breaks at any time
-        """A party that goes before all have come breaks the barrier for the others."""
-        if any(party.claimant.hold == hold for party in self.arrived):
-            return _broken(self).forget(hold)
-        return self.forget(hold)
+        """A party that goes before it has passed breaks its generation for the others, and those that come after."""
+        standing = [index for index, party in enumerate(self.arrived) if party.claimant.hold == hold]
+        if not standing:
+            return self.forget(hold)
+        is_late = self.state is State.ACTING and standing[0] >= self.parties
+        return (_broken_behind(self) if is_late else _broken(self)).forget(hold)
 
     def forget(self, hold: Hold) -> Barrier:
         """It has been told that its generation broke."""
@@ -175,13 +185,13 @@ def arrive(
         RecordFull: there is no room for it.
     """
     barrier = _agreed(barrier, parties, at, alone=alone)
-    if barrier.state is State.BROKEN:
+    if barrier.state is State.BROKEN or barrier.generation + 1 in barrier.broken_generations:
         raise BarrierBroken
     if len(barrier.arrived) >= max(CLAIMANTS_MAX, parties):
         raise RecordFull(f"{len(barrier.arrived)} have arrived already")
     place = Place(barrier.generation + len(barrier.arrived) // parties, len(barrier.arrived) % parties)
     arrived = replace(barrier, arrived=(*barrier.arrived, Party(claimant, acts)), used_by=claimant)
-    return _opened_if_full(arrived), place
+    return _opened_while_full(arrived), place
 
 
 def outcome(barrier: Barrier | None, holder: str, place: Place) -> Outcome:
@@ -194,7 +204,7 @@ def outcome(barrier: Barrier | None, holder: str, place: Place) -> Outcome:
     if standing:
         acts = barrier.state is State.ACTING and standing[0] == barrier.parties - 1
         return Outcome.ACTING if acts else Outcome.WAITING
-    return Outcome.PASSED if barrier.generation > place.generation else Outcome.BROKEN
+    return Outcome.PASSED if _has_passed(barrier, place.generation) else Outcome.BROKEN
 
 
 def place_of(barrier: Barrier, holder: str) -> Place | None:
@@ -213,9 +223,10 @@ def open_(barrier: Barrier | None, holder: str) -> Barrier:
     """
     if barrier is None or barrier.state is not State.ACTING:
         raise BarrierBroken
-    if barrier.arrived[barrier.parties - 1].claimant.hold.holder != holder:
+    actor = barrier.arrived[barrier.parties - 1 : barrier.parties]
+    if [party.claimant.hold.holder for party in actor] != [holder]:
         raise BarrierBroken
-    return _opened(barrier)
+    return _opened_while_full(_next(barrier))
 
 
 def abort(barrier: Barrier | None, parties: int) -> Barrier:
@@ -228,7 +239,8 @@ def reset(barrier: Barrier | None, parties: int) -> Barrier:
     barrier = barrier or Barrier(parties)
     if barrier.state is State.FILLING and not barrier.arrived:
         return barrier
-    return replace(_broken(barrier), state=State.FILLING, generation=barrier.generation + 1)
+    broken = _broken(barrier)
+    return replace(broken, state=State.FILLING, generation=broken.generation + 1)
 
 
 def _agreed(barrier: Barrier | None, parties: int, at: At, *, alone: bool) -> Barrier:
@@ -243,25 +255,50 @@ def _agreed(barrier: Barrier | None, parties: int, at: At, *, alone: bool) -> Ba
     raise TermsDiffer(f"a barrier of {parties}", f"a barrier of {barrier.parties}", used_by)
 
 
-def _opened_if_full(barrier: Barrier) -> Barrier:
-    if barrier.state is not State.FILLING or len(barrier.arrived) < barrier.parties:
-        return barrier
-    if barrier.arrived[barrier.parties - 1].acts:
-        return replace(barrier, state=State.ACTING)
-    return _opened(barrier)
+def _opened_while_full(barrier: Barrier) -> Barrier:
+    """Everybody passes whose generation is complete, up to the first one that has an action to run before."""
+    while barrier.state is State.FILLING and len(barrier.arrived) >= barrier.parties:
+        if barrier.arrived[barrier.parties - 1].acts:
+            return replace(barrier, state=State.ACTING)
+        barrier = _next(barrier)
+    return barrier
 
 
-def _opened(barrier: Barrier) -> Barrier:
-    return _opened_if_full(
-        replace(
-            barrier,
-            state=State.FILLING,
-            generation=barrier.generation + 1,
-            arrived=barrier.arrived[barrier.parties :],
-        )
-    )
+def _next(barrier: Barrier) -> Barrier:
+    generation = barrier.generation + 1
+    left = barrier.arrived[barrier.parties :]
+    if generation in barrier.broken_generations:
+        return _broken(replace(barrier, generation=generation, arrived=left))
+    return replace(barrier, state=State.FILLING, generation=generation, arrived=left)
+
+
+def _has_passed(barrier: Barrier, generation: int) -> bool:
+    broken = barrier.broken_generations
+    if len(broken) == GENERATIONS_REMEMBERED and generation < broken[0]:
+        return False
+    return generation < barrier.generation and generation not in broken
 
 
 def _broken(barrier: Barrier) -> Barrier:
-    told = tuple(party.claimant for party in barrier.arrived)
-    return replace(barrier, state=State.BROKEN, arrived=(), broken=(*barrier.broken, *told))
+    """All who have arrived find it broken, and all who come. It stands at the last generation that they were of."""
+    broken = _with_broken(barrier, 0)
+    last = max((barrier.generation, *broken.broken_generations))
+    return replace(broken, state=State.BROKEN, generation=last)
+
+
+def _broken_behind(barrier: Barrier) -> Barrier:
+    """While others act: the generations behind theirs break, so that it is broken once these have passed."""
+    return _with_broken(barrier, barrier.parties)
+
+
+def _with_broken(barrier: Barrier, first: int) -> Barrier:
+    """Without those who arrived at index `first` or behind; their generations are remembered as broken."""
+    told = tuple(party.claimant for party in barrier.arrived[first:])
+    generations = {barrier.generation + index // barrier.parties for index in range(first, len(barrier.arrived))}
+    remembered = sorted(generations.union(barrier.broken_generations))[-GENERATIONS_REMEMBERED:]
+    return replace(
+        barrier,
+        arrived=barrier.arrived[:first],
+        broken=(*barrier.broken, *told),
+        broken_generations=tuple(remembered),
+    )

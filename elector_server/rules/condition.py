@@ -94,7 +94,7 @@ class Condition:
 
     def depends_on(self, session: str) -> dict[str, float]:
         """Those who were notified and may not live to be told, as far as it is this elector's task to look at them."""
-        waiting = (ticket.claimant for ticket in self.tickets if not ticket.notified)
+        waiting = tuple(ticket.claimant for ticket in self.tickets if not ticket.notified)
         return placed_behind(waiting, (ticket.claimant for ticket in self.tickets if ticket.notified), session)
 
     def remembering(self, operation: str) -> Condition:

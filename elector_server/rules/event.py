@@ -90,11 +90,11 @@ def put(event: Event | None, at: At, *, is_set: bool) -> Event:
 def is_passed(event: Event | None, since: int | None) -> bool:
     """Whether a waiter passes that saw the generation `since` when its wait began; None: it begins now.
 
-    An event whose record is gone tells nothing of what was before.
+    An event whose record is gone tells nothing of what was before, nor does one that was made anew by `clear`.
     """
     if event is None:
         return False
-    return event.is_set or (since is not None and event.generation != since)
+    return event.is_set or (since is not None and event.generation not in (0, since))
 
 
 def generation_of(event: Event | None) -> int:

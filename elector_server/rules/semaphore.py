@@ -192,7 +192,7 @@ def acquire(
         NoPermit: there is none, and it does not wait.
         RecordFull: there is no room for it.
     """
-    semaphore = replace(_agreed(semaphore, terms, at, alone=alone), used_by=claimant)
+    semaphore = _promoted(replace(_agreed(semaphore, terms, at, alone=alone), used_by=claimant), at)
     if semaphore.value > 0 and not semaphore.queue:
         return _granted(semaphore, claimant, at)
     if not queues:
@@ -219,9 +219,9 @@ def release(
         SemaphoreFull: it is bounded, and fewer are held. Nothing is given back then.
     """
     semaphore = replace(_agreed(semaphore, terms, at, alone=alone), used_by=user)
-    given_back = [permit for permit in semaphore.permits if permit.claimant.hold.holder in own]
-    left = [permit for permit in semaphore.permits if permit not in given_back]
-    others = permits - len(given_back)
+    holders = frozenset(own)
+    left = [permit for permit in semaphore.permits if permit.claimant.hold.holder not in holders]
+    others = permits - (len(semaphore.permits) - len(left))
     grown = max(0, others - len(left))
     if grown and semaphore.terms.bounded:
         raise SemaphoreFull

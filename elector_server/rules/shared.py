@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from elector_server.rules.claimant import Claimant, Hold, SessionEnded
 
@@ -130,7 +130,7 @@ class Shared(Protocol):
         """With one more operation that was applied."""
 
 
-def placed_behind(queue: Iterable[Claimant], holding: Iterable[Claimant], session: str) -> dict[str, float]:
+def placed_behind(queue: Collection[Claimant], holding: Iterable[Claimant], session: str) -> dict[str, float]:
     """Whom to observe in a queue: the first two electors look at those who hold, the others at the first in the queue.
 
     So the number of looks does not grow with the square of the electors, and a dead one never stops the queue.
