@@ -70,19 +70,21 @@ class Answer(NamedTuple):
 
 
 class Granted(NamedTuple):
-    """The lock is held; until when is said for the session under which it was granted."""
+    """It is held; until when is said for the session under which it was granted. Of a semaphore: what is left free."""
 
     holder: str
     token: int
     incarnation: str
     valid_until: float
+    value: int | None = None
 
 
 class Lost(NamedTuple):
-    """One hold that is no more."""
+    """One hold that is no more. `is_returned`: somebody else gave it back in our place, which is no harm."""
 
     holder: str
     reason: str
+    is_returned: bool = False
 
 
 class SessionStatus(NamedTuple):
@@ -112,7 +114,11 @@ def acquired(answer: Answer) -> Granted | None:
     fields = answer.json()
     try:
         return Granted(
-            fields["holder"], int(fields["token"]), fields["incarnation"], answer.valid_until(fields["valid_seconds"])
+            fields["holder"],
+            int(fields["token"]),
+            fields["incarnation"],
+            answer.valid_until(fields["valid_seconds"]),
+            fields.get("value"),
         )
     except (KeyError, TypeError, ValueError):
         raise answer.foreign() from None
@@ -168,7 +174,7 @@ def lost(fields: dict[str, Any]) -> Lost:
     Raises:
         KeyError: it is none.
     """
-    return Lost(str(fields["holder"]), str(fields.get("reason", "")))
+    return Lost(str(fields["holder"]), str(fields.get("reason", "")), fields.get("returned") is True)
 
 
 def describe_holder(held_by: object) -> str:

@@ -68,9 +68,14 @@ class Sidecar:
         self._adapter = _Adapter(address, self._connections)
         self._valid_share = 1.0 if address.is_loopback else _FAR_CLOCK_SHARE
 
-    def acquire(self, path: str, client: str, holder: str, wait_seconds: float, timeout: float) -> Granted | None:
-        """Ask for a lock, and wait for it for a while. None: still waiting, ask again with the same holder id."""
-        body = f'{{"client":"{client}","holder":"{holder}","wait_seconds":{wait_seconds:.3f}}}'
+    def acquire(
+        self, path: str, client: str, holder: str, wait_seconds: float, timeout: float, terms: str = ""
+    ) -> Granted | None:
+        """Ask for a hold, and wait for it for a while. None: still waiting, ask again with the same holder id.
+
+        `terms` are further fields of the body, as JSON with a comma before each.
+        """
+        body = f'{{"client":"{client}","holder":"{holder}","wait_seconds":{wait_seconds:.3f}{terms}}}'
         return self._ask(_answers.acquired, "PUT", path, body, timeout)
 
     def release(self, path: str, client: str, holder: str, timeout: float) -> None:
