@@ -99,6 +99,13 @@ class SessionStatus(NamedTuple):
     lost: tuple[Lost, ...]
 
 
+class EventState(NamedTuple):
+    """An event's flag, and how often it was set before and with that."""
+
+    is_set: bool
+    generation: int
+
+
 class HolderView(NamedTuple):
     """Who holds a lock, for people."""
 
@@ -125,9 +132,57 @@ def acquired(answer: Answer) -> Granted | None:
 
 
 def done(answer: Answer) -> None:
-    """Read the answer to a release, or to the end of a session."""
-    if answer.status not in {204, 202}:
+    """Read the answer to a release, to the end of a session, or to something that is given up."""
+    if answer.status not in {200, 202, 204}:
         raise answer.refusal()
+
+
+def event_state(answer: Answer) -> EventState:
+    """Read the answer to a change of an event, or to a wait for it."""
+    if answer.status not in {200, 202}:
+        raise answer.refusal()
+    fields = answer.json()
+    return _event_state(answer, fields.get("is_set"), fields.get("generation"))
+
+
+def event_view(answer: Answer) -> EventState:
+    """Read the answer to a look at an event; of one that was never set, the elector knows nothing."""
+    if answer.status != 200:
+        refusal = answer.refusal()
+        if isinstance(refusal, Refused) and refusal.code == "event_unused":
+            return EventState(is_set=False, generation=0)
+        raise refusal
+    fields = answer.json()
+    spec = fields.get("spec")
+    if fields.get("kind") != "Event" or not isinstance(spec, dict):
+        raise answer.foreign()
+    return _event_state(answer, spec.get("isSet"), spec.get("generation"))
+
+
+def _event_state(answer: Answer, is_set: object, generation: object) -> EventState:
+    if not isinstance(is_set, bool) or isinstance(generation, bool) or not isinstance(generation, int):
+        raise answer.foreign()
+    return EventState(is_set, generation)
+
+
+def ticket_state(answer: Answer) -> str:
+    """Read the answer about a waiter of a condition: `waiting`, `notified` or `withdrawn`."""
+    if answer.status not in {200, 202}:
+        raise answer.refusal()
+    state = answer.json().get("state")
+    if state not in {"waiting", "notified", "withdrawn"}:
+        raise answer.foreign()
+    return str(state)
+
+
+def notified(answer: Answer) -> int:
+    """Read the answer to a notification: how many it reached."""
+    if answer.status != 200:
+        raise answer.refusal()
+    number = answer.json().get("notified")
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise answer.foreign()
+    return number
 
 
 def session_status(answer: Answer) -> SessionStatus:

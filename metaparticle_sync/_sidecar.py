@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 
 from metaparticle_sync import _answers, wire
 from metaparticle_sync._address import Address
-from metaparticle_sync._answers import Answer, Granted, HolderView, NoElector, Refused, SessionStatus
+from metaparticle_sync._answers import Answer, EventState, Granted, HolderView, NoElector, Refused, SessionStatus
 from metaparticle_sync._clock import now
 from metaparticle_sync._connections import Connection, Connections
 from metaparticle_sync._stream import Stream
@@ -79,13 +79,52 @@ class Sidecar:
         return self._ask(_answers.acquired, "PUT", path, body, timeout)
 
     def release(self, path: str, client: str, holder: str, timeout: float) -> None:
-        """Release a hold, or leave the queue."""
-        body = f'{{"client":"{client}","holder":"{holder}"}}'
+        """Release a hold, or leave the queue. What a condition's waiter was notified of then goes to the next one."""
+        pass_on = ',"pass_on":true' if path.startswith(f"{wire.CONDITIONS_PATH}/") else ""
+        body = f'{{"client":"{client}","holder":"{holder}"{pass_on}}}'
         self._ask(_answers.done, "DELETE", path, body, timeout)
 
     def read_lock(self, path: str, timeout: float) -> HolderView | None:
         """Who holds a lock; None if it is free."""
         return self._ask(_answers.holder_view, "GET", path, None, timeout)
+
+    def read_event(self, path: str, timeout: float) -> EventState:
+        """Whether an event is set."""
+        return self._ask(_answers.event_view, "GET", path, None, timeout)
+
+    def change_event(self, path: str, client: str, operation: str, timeout: float, *, is_set: bool) -> EventState:
+        """Set an event, or clear it."""
+        body = json.dumps({"client": client, "operation": operation, "is_set": is_set})
+        return self._ask(_answers.event_state, "PUT", path, body, timeout)
+
+    def await_event(
+        self, path: str, client: str, generation: int | None, wait_seconds: float, timeout: float
+    ) -> EventState:
+        """Wait for a while until an event is set, or was set since `generation`."""
+        body = json.dumps({"client": client, "generation": generation, "wait_seconds": round(wait_seconds, 3)})
+        return self._ask(_answers.event_state, "POST", path, body, timeout)
+
+    def enqueue_ticket(self, path: str, client: str, holder: str, timeout: float) -> str:
+        """Queue as a waiter of a condition."""
+        body = json.dumps({"client": client, "holder": holder, "enqueued": False, "wait_seconds": 0})
+        return self._ask(_answers.ticket_state, "PUT", path, body, timeout)
+
+    def await_notification(self, path: str, client: str, holder: str, wait_seconds: float, timeout: float) -> str:
+        """Wait for a while until this waiter is notified."""
+        body = json.dumps(
+            {"client": client, "holder": holder, "enqueued": True, "wait_seconds": round(wait_seconds, 3)}
+        )
+        return self._ask(_answers.ticket_state, "PUT", path, body, timeout)
+
+    def withdraw_ticket(self, path: str, client: str, holder: str, timeout: float) -> str:
+        """Wait no longer; the answer says whether this waiter was notified just then."""
+        body = json.dumps({"client": client, "holder": holder})
+        return self._ask(_answers.ticket_state, "DELETE", path, body, timeout)
+
+    def notify(self, path: str, client: str, operation: str, waiters: int | None, timeout: float) -> int:
+        """Notify the oldest waiters of a condition; None: all."""
+        body = json.dumps({"client": client, "operation": operation, "waiters": waiters})
+        return self._ask(_answers.notified, "POST", path, body, timeout)
 
     def open_session(
         self, client: str, process: str, holds: Sequence[dict[str, str]], stream: str | None, timeout: float
