@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from metaparticle_sync.election import Election, Leadership
     from metaparticle_sync.errors import ElectorRefused, ElectorUnavailable, LockLost, NotHeld, SyncError
     from metaparticle_sync.lock import Lock
+    from metaparticle_sync.rlock import RLock
 
 __version__ = wire.VERSION
 
@@ -34,6 +35,7 @@ __all__ = [
     "Lock",
     "LockLost",
     "NotHeld",
+    "RLock",
     "SyncError",
     "__version__",
     "set_loss_policy",
@@ -47,6 +49,7 @@ _HOMES = {
     "Lock": "lock",
     "LockLost": "errors",
     "NotHeld": "errors",
+    "RLock": "rlock",
     "SyncError": "errors",
     "set_loss_policy": "_loss",
 }

@@ -132,8 +132,8 @@ def acquired(answer: Answer) -> Granted | None:
 
 
 def done(answer: Answer) -> None:
-    """Read the answer to a release, to the end of a session, or to something that is given up."""
-    if answer.status not in {200, 202, 204}:
+    """Read the answer to a release, or to the end of a session."""
+    if answer.status not in {204, 202}:
         raise answer.refusal()
 
 

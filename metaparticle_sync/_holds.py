@@ -62,9 +62,11 @@ class Hold:
         "lost",
         "on_loss",
         "process",
+        "recursion",
         "shared",
         "term",
         "thread",
+        "thread_ident",
         "token",
         "value",
     )
@@ -78,7 +80,10 @@ class Hold:
         self.term = term
         self.on_loss = on_loss
         self.thread = this_thread()
+        self.thread_ident = threading.get_ident()
         self.process = os.getpid()
+        self.recursion = 0
+        """How often an `RLock` of the thread above has acquired it; 0 if it was none."""
         self.is_delivered = False
         self.lost: str | None = None
 

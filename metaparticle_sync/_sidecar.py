@@ -79,9 +79,8 @@ class Sidecar:
         return self._ask(_answers.acquired, "PUT", path, body, timeout)
 
     def release(self, path: str, client: str, holder: str, timeout: float) -> None:
-        """Release a hold, or leave the queue. What a condition's waiter was notified of then goes to the next one."""
-        pass_on = ',"pass_on":true' if path.startswith(f"{wire.CONDITIONS_PATH}/") else ""
-        body = f'{{"client":"{client}","holder":"{holder}"{pass_on}}}'
+        """Release a hold, or leave the queue."""
+        body = f'{{"client":"{client}","holder":"{holder}"}}'
         self._ask(_answers.done, "DELETE", path, body, timeout)
 
     def read_lock(self, path: str, timeout: float) -> HolderView | None:
@@ -116,9 +115,9 @@ class Sidecar:
         )
         return self._ask(_answers.ticket_state, "PUT", path, body, timeout)
 
-    def withdraw_ticket(self, path: str, client: str, holder: str, timeout: float) -> str:
-        """Wait no longer; the answer says whether this waiter was notified just then."""
-        body = json.dumps({"client": client, "holder": holder})
+    def withdraw_ticket(self, path: str, client: str, holder: str, timeout: float, *, pass_on: bool) -> str:
+        """Wait no longer. If this waiter was notified just then, say so, or pass it on to the next one."""
+        body = json.dumps({"client": client, "holder": holder, "pass_on": pass_on})
         return self._ask(_answers.ticket_state, "DELETE", path, body, timeout)
 
     def notify(self, path: str, client: str, operation: str, waiters: int | None, timeout: float) -> int:
