@@ -90,6 +90,10 @@ class Keeper:
             self._sidecar.close()
         self.wake()
 
+    def name_of(self, name: str | None) -> str:
+        """The name, if it is one; else a fresh one that says who made it, for it goes when nobody has it any more."""
+        return f"unnamed-{self.client}-{wire.new_id()}" if name is None else wire.check_name(name)
+
     @property
     def sidecar(self) -> Sidecar:
         """The elector."""

@@ -54,6 +54,11 @@ class NamedLock:
         return self._shared.name
 
     @property
+    def base_uri(self) -> str | None:
+        """The elector, as it was given."""
+        return self._base_uri
+
+    @property
     def held(self) -> bool:
         """Whether this process certainly holds the lock at this moment."""
         return self._shared.valid_hold() is not None
@@ -99,7 +104,7 @@ class NamedLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        entered = self._left()
+        entered = self.leave_without_release()
         try:
             if entered is None or entered.process == os.getpid():
                 self._release_entered(entered)
@@ -107,8 +112,8 @@ class NamedLock:
             if kind is None:
                 raise
 
-    def _left(self) -> Hold | None:
-        """The hold with which this thread entered the `with` that it leaves."""
+    def leave_without_release(self) -> Hold | None:
+        """This thread leaves a `with`. Returns the hold with which it entered it."""
         thread = this_thread()
         entered = self._entered.get(thread)
         if not entered:
