@@ -217,7 +217,7 @@ class Condition:
         self._check_owned_to_notify()
         number = int(operator.index(n))
         if number > 0:
-            self._notify(number)
+            self._notify(min(number, wire.LIMIT_MAX))
 
     def notify_all(self) -> None:
         """Wake all threads that wait.
