@@ -20,33 +20,42 @@ from metaparticle_sync import wire
 
 if TYPE_CHECKING:
     from metaparticle_sync._loss import set_loss_policy
+    from metaparticle_sync.condition import Condition
     from metaparticle_sync.election import Election, Leadership
     from metaparticle_sync.errors import ElectorRefused, ElectorUnavailable, LockLost, NotHeld, SyncError
+    from metaparticle_sync.event import Event
     from metaparticle_sync.lock import Lock
+    from metaparticle_sync.rlock import RLock
 
 __version__ = wire.VERSION
 
 __all__ = [
+    "Condition",
     "Election",
     "ElectorRefused",
     "ElectorUnavailable",
+    "Event",
     "Leadership",
     "Lock",
     "LockLost",
     "NotHeld",
+    "RLock",
     "SyncError",
     "__version__",
     "set_loss_policy",
 ]
 
 _HOMES = {
+    "Condition": "condition",
     "Election": "election",
     "ElectorRefused": "errors",
     "ElectorUnavailable": "errors",
+    "Event": "event",
     "Leadership": "election",
     "Lock": "lock",
     "LockLost": "errors",
     "NotHeld": "errors",
+    "RLock": "rlock",
     "SyncError": "errors",
     "set_loss_policy": "_loss",
 }

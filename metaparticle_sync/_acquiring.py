@@ -1,4 +1,4 @@
-"""One acquisition: a row of requests with one holder id, until the lock is held, refused, or not worth waiting for.
+"""One acquisition: a row of requests with one holder id, until it is held, refused, or not worth waiting for.
 
             ┌── 202: somebody else has it, still ──┐
             v                                      │
@@ -15,18 +15,21 @@ from __future__ import annotations
 
 from collections import deque
 from time import sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from metaparticle_sync import wire
 from metaparticle_sync._answers import Granted, Refused
 from metaparticle_sync._clock import now
-from metaparticle_sync._holds import Hold, OnLoss, SharedLock
+from metaparticle_sync._holds import Hold, OnLoss, Shared
 from metaparticle_sync._waiting import Latch, Patience
 from metaparticle_sync.errors import ElectorRefused, ElectorUnavailable
 
 if TYPE_CHECKING:
     from metaparticle_sync._connections import Connection
     from metaparticle_sync._keeper import Keeper
+
+_TAKEN_CODES: Final = frozenset({"lock_held", "no_permit"})
+"""What a single try is refused with, if somebody else has it."""
 
 
 class Withdrawal:
@@ -58,21 +61,23 @@ class Withdrawal:
 
 
 class Acquisition:
-    """One call of `acquire`."""
+    """One call of `acquire`. `terms` is what its requests say besides, in the form that `Sidecar.acquire` takes."""
 
     def __init__(
         self,
         keeper: Keeper,
-        shared: SharedLock,
+        shared: Shared,
         patience: Patience,
         on_loss: OnLoss,
         withdrawal: Withdrawal | None = None,
+        terms: str = "",
     ) -> None:
         self.keeper = keeper
         self._shared = shared
         self._patience = patience
         self._on_loss = on_loss
         self._withdrawal = withdrawal
+        self._terms = terms
         self._holder = wire.new_id()
         self._client = ""
         """The client in whose name this holder id has been sent; none at first."""
@@ -147,7 +152,8 @@ class Acquisition:
             return None
         wait_seconds = self._patience.next_wait()
         timeout = max(0.05, self._patience.request_until(wait_seconds) - now())
-        granted = keeper.sidecar.acquire(self._shared.path, self._client, self._holder, wait_seconds, timeout)
+        path = self._shared.path
+        granted = keeper.sidecar.acquire(path, self._client, self._holder, wait_seconds, timeout, self._terms)
         keeper.heard_at = now()
         return granted
 
@@ -157,12 +163,12 @@ class Acquisition:
         Raises:
             ElectorRefused: it wants something that we can not do.
         """
-        if refusal.code == "lock_held" and self._patience.is_single_try:
+        if refusal.code in _TAKEN_CODES and self._patience.is_single_try:
             self._client = ""  # A single try queues nowhere.
             return False
         if refusal.code == "unknown_client":
             self.keeper.detached(self._seen)
-        elif refusal.code in {"holder_dead", "lock_held"}:
+        elif refusal.code == "holder_dead" or refusal.code in _TAKEN_CODES:
             self._begin_anew()
         else:
             self._client = ""  # It was refused as a whole: there is nothing to give up.

@@ -70,19 +70,21 @@ class Answer(NamedTuple):
 
 
 class Granted(NamedTuple):
-    """The lock is held; until when is said for the session under which it was granted."""
+    """It is held; until when is said for the session under which it was granted. Of a semaphore: what is left free."""
 
     holder: str
     token: int
     incarnation: str
     valid_until: float
+    value: int | None = None
 
 
 class Lost(NamedTuple):
-    """One hold that is no more."""
+    """One hold that is no more. `is_returned`: somebody else gave it back in our place, which is no harm."""
 
     holder: str
     reason: str
+    is_returned: bool = False
 
 
 class SessionStatus(NamedTuple):
@@ -95,6 +97,13 @@ class SessionStatus(NamedTuple):
     ttl_seconds: float
     held: frozenset[str]
     lost: tuple[Lost, ...]
+
+
+class EventState(NamedTuple):
+    """An event's flag, and how often it was set before and with that."""
+
+    is_set: bool
+    generation: int
 
 
 class HolderView(NamedTuple):
@@ -112,7 +121,11 @@ def acquired(answer: Answer) -> Granted | None:
     fields = answer.json()
     try:
         return Granted(
-            fields["holder"], int(fields["token"]), fields["incarnation"], answer.valid_until(fields["valid_seconds"])
+            fields["holder"],
+            int(fields["token"]),
+            fields["incarnation"],
+            answer.valid_until(fields["valid_seconds"]),
+            fields.get("value"),
         )
     except (KeyError, TypeError, ValueError):
         raise answer.foreign() from None
@@ -122,6 +135,54 @@ def done(answer: Answer) -> None:
     """Read the answer to a release, or to the end of a session."""
     if answer.status not in {204, 202}:
         raise answer.refusal()
+
+
+def event_state(answer: Answer) -> EventState:
+    """Read the answer to a change of an event, or to a wait for it."""
+    if answer.status not in {200, 202}:
+        raise answer.refusal()
+    fields = answer.json()
+    return _event_state(answer, fields.get("is_set"), fields.get("generation"))
+
+
+def event_view(answer: Answer) -> EventState:
+    """Read the answer to a look at an event; of one that was never set, the elector knows nothing."""
+    if answer.status != 200:
+        refusal = answer.refusal()
+        if isinstance(refusal, Refused) and refusal.code == "event_unused":
+            return EventState(is_set=False, generation=0)
+        raise refusal
+    fields = answer.json()
+    spec = fields.get("spec")
+    if fields.get("kind") != "Event" or not isinstance(spec, dict):
+        raise answer.foreign()
+    return _event_state(answer, spec.get("isSet"), spec.get("generation"))
+
+
+def _event_state(answer: Answer, is_set: object, generation: object) -> EventState:
+    if not isinstance(is_set, bool) or isinstance(generation, bool) or not isinstance(generation, int):
+        raise answer.foreign()
+    return EventState(is_set, generation)
+
+
+def ticket_state(answer: Answer) -> str:
+    """Read the answer about a waiter of a condition: `waiting`, `notified` or `withdrawn`."""
+    if answer.status not in {200, 202}:
+        raise answer.refusal()
+    state = answer.json().get("state")
+    if state not in {"waiting", "notified", "withdrawn"}:
+        raise answer.foreign()
+    return str(state)
+
+
+def notified(answer: Answer) -> int:
+    """Read the answer to a notification: how many it reached."""
+    if answer.status != 200:
+        raise answer.refusal()
+    number = answer.json().get("notified")
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise answer.foreign()
+    return number
 
 
 def session_status(answer: Answer) -> SessionStatus:
@@ -168,7 +229,7 @@ def lost(fields: dict[str, Any]) -> Lost:
     Raises:
         KeyError: it is none.
     """
-    return Lost(str(fields["holder"]), str(fields.get("reason", "")))
+    return Lost(str(fields["holder"]), str(fields.get("reason", "")), fields.get("returned") is True)
 
 
 def describe_holder(held_by: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from metaparticle_sync._answers import Refused
 from metaparticle_sync.errors import ElectorUnavailable
@@ -11,26 +11,51 @@ if TYPE_CHECKING:
     from metaparticle_sync._sidecar import Sidecar
 
 
+class Sayable(Protocol):
+    """Something that the elector still has to hear. It may be said again and again."""
+
+    @property
+    def key(self) -> str:
+        """What is said under the same key is the same."""
+
+    def say(self, sidecar: Sidecar, timeout: float) -> None:
+        """Say it.
+
+        Raises:
+            ElectorUnavailable: it has to be said again.
+            Refused: the elector knows better.
+        """
+
+
 class Farewell(NamedTuple):
-    """One thing to give up."""
+    """One hold or place in a queue to give up."""
 
     path: str
     client: str
     holder: str
+
+    @property
+    def key(self) -> str:
+        """The holder id."""
+        return self.holder
+
+    def say(self, sidecar: Sidecar, timeout: float) -> None:
+        """Release it."""
+        sidecar.release(self.path, self.client, self.holder, timeout)
 
 
 class Farewells:
     """What is left to say."""
 
     def __init__(self) -> None:
-        self._left: dict[str, Farewell] = {}
+        self._left: dict[str, Sayable] = {}
 
     def __bool__(self) -> bool:
         return bool(self._left)
 
-    def add(self, path: str, client: str, holder: str) -> None:
-        """This is to be given up."""
-        self._left[holder] = Farewell(path, client, holder)
+    def add(self, farewell: Sayable) -> None:
+        """This is to be said."""
+        self._left[farewell.key] = farewell
 
     def say_next(self, sidecar: Sidecar, timeout: float) -> None:
         """Say one of them.
@@ -42,10 +67,10 @@ class Farewells:
         if farewell is None:
             return
         try:
-            sidecar.release(farewell.path, farewell.client, farewell.holder, timeout)
+            farewell.say(sidecar, timeout)
         except Refused:
             pass  # It was not ours any more.
         except ElectorUnavailable:
-            self._left[farewell.holder] = self._left.pop(farewell.holder)  # Next time, another one first.
+            self._left[farewell.key] = self._left.pop(farewell.key)  # Next time, another one first.
             raise
-        del self._left[farewell.holder]
+        del self._left[farewell.key]

@@ -8,15 +8,19 @@ A `Term` is one incarnation of the elector's session together with the one deadl
 A hold belongs to the term under which it was granted or confirmed last. When the elector answers under another
 incarnation, a new term begins; holds stay with the old one, whose deadline no longer moves, until they are confirmed.
 A term whose deadline passed is never extended again, so a lost hold can not come back to life.
+
+What belongs to a name is a `Shared`: of a lock one hold at a time, of a semaphore one for each permit.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable
+from typing import ClassVar, TypeVar
 
 from metaparticle_sync import wire
 from metaparticle_sync._answers import Granted, Lost
@@ -24,6 +28,18 @@ from metaparticle_sync._clock import now
 from metaparticle_sync.errors import LockLost
 
 OnLoss = Callable[[LockLost], object]
+
+_thread_numbers = itertools.count(1)
+_thread_local = threading.local()
+
+
+def this_thread() -> int:
+    """A number of this thread that no later one gets, as happens to `get_ident`: a loss waits for its own thread."""
+    try:
+        number: int = _thread_local.number
+    except AttributeError:
+        number = _thread_local.number = next(_thread_numbers)
+    return number
 
 
 class Term:
@@ -39,17 +55,35 @@ class Term:
 class Hold:
     """One acquisition that succeeded. `lost` says why it is no more; `on_loss` tells whoever believed in it."""
 
-    __slots__ = ("client", "holder", "is_delivered", "lost", "on_loss", "process", "shared", "term", "thread", "token")
+    __slots__ = (
+        "client",
+        "holder",
+        "is_delivered",
+        "lost",
+        "on_loss",
+        "process",
+        "recursion",
+        "shared",
+        "term",
+        "thread",
+        "thread_ident",
+        "token",
+        "value",
+    )
 
-    def __init__(self, shared: SharedLock, client: str, granted: Granted, term: Term, on_loss: OnLoss) -> None:
+    def __init__(self, shared: Shared, client: str, granted: Granted, term: Term, on_loss: OnLoss) -> None:
         self.shared = shared
         self.client = client
         self.holder = granted.holder
         self.token = granted.token
+        self.value = granted.value
         self.term = term
         self.on_loss = on_loss
-        self.thread = threading.get_ident()
+        self.thread = this_thread()
+        self.thread_ident = threading.get_ident()
         self.process = os.getpid()
+        self.recursion = 0
+        """How often an `RLock` of the thread above has acquired it; 0 if it was none."""
         self.is_delivered = False
         self.lost: str | None = None
 
@@ -59,20 +93,82 @@ class Hold:
 
     def loss(self) -> LockLost:
         """The error that says that it was lost."""
-        return LockLost(self.shared.name, self.token, self.lost or "its time ran out without word from the elector")
+        reason = self.lost or "its time ran out without word from the elector"
+        return LockLost(self.shared.name, self.token, reason, self.shared.kind)
 
 
-class SharedLock:
-    """One name in this process: every `Lock` object of that name and elector stands for the same one of these."""
+class Shared:
+    """One name in this process: every object of that kind, name and elector stands for the same one of these."""
 
-    __slots__ = ("__weakref__", "hold", "lost", "name", "path")
+    __slots__ = ("__weakref__", "name", "path")
+
+    kind: ClassVar[str]
+    """As in the protocol."""
+
+    collection: ClassVar[str]
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.path = wire.lock_path(name)
+        self.path = wire.path_of(self.collection, name)
+
+    def believe(self, hold: Hold) -> Hold | None:
+        """From now on this is held; returns the hold that can not be valid any more because of it, if any."""
+        raise NotImplementedError
+
+    def forget(self, hold: Hold) -> bool:
+        """It is not held any more; False if nobody believed in it."""
+        raise NotImplementedError
+
+    def believes_in(self, hold: Hold) -> bool:
+        """Whether it is held, as far as is known."""
+        raise NotImplementedError
+
+    def lose(self, hold: Hold) -> None:
+        """It is lost; whoever believed in it has to be told at its release."""
+        raise NotImplementedError
+
+    def forget_all(self) -> None:
+        """Begin anew, as after a fork."""
+
+
+Kind = TypeVar("Kind", bound=Shared)
+
+
+class SharedLock(Shared):
+    """A lock."""
+
+    __slots__ = ("hold", "lost")
+
+    kind = "lock"
+    collection = wire.LOCKS_PATH
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
         self.hold: Hold | None = None
         self.lost: Hold | None = None
         """The last hold that was lost and whose holder has not tried to release it yet."""
+
+    def believe(self, hold: Hold) -> Hold | None:
+        before, self.hold = self.hold, hold
+        if self.lost is not None and self.lost.thread == hold.thread:
+            self.lost = None  # Whoever acquires again has seen that it was gone.
+        return before
+
+    def believes_in(self, hold: Hold) -> bool:
+        return self.hold is hold
+
+    def forget(self, hold: Hold) -> bool:
+        if self.hold is not hold:
+            return False
+        self.hold = None
+        return True
+
+    def lose(self, hold: Hold) -> None:
+        if self.forget(hold):
+            self.lost = hold
+
+    def forget_all(self) -> None:
+        self.hold = self.lost = None
 
     def valid_hold(self) -> Hold | None:
         """The hold of this process, if it is certain now."""
@@ -82,7 +178,7 @@ class SharedLock:
     def take_loss(self) -> Hold | None:
         """A loss that this thread, or nobody in particular, has to be told of at its release."""
         lost = self.lost
-        if lost is not None and (self.hold is None or lost.thread == threading.get_ident()):
+        if lost is not None and (self.hold is None or lost.thread == this_thread()):
             self.lost = None
             return lost
         return None
@@ -92,7 +188,7 @@ class Holds:
     """All holds of one process under one elector."""
 
     def __init__(self) -> None:
-        self._shared: weakref.WeakValueDictionary[str, SharedLock] = weakref.WeakValueDictionary()
+        self._shared: weakref.WeakValueDictionary[tuple[str, str], Shared] = weakref.WeakValueDictionary()
         self.forget_all()
 
     def forget_all(self) -> None:
@@ -100,20 +196,26 @@ class Holds:
         self._mutex = threading.RLock()  # A signal handler may come in the midst of it, in the same thread.
         self.term = Term("", -math.inf)
         self._holds: dict[str, Hold] = {}
+        self._leaving: dict[str, Hold] = {}
+        """Nobody believes in these any more, but they are presented until the elector has confirmed their return."""
         self._expected: dict[str, bool] = {}
         """Holder ids of acquisitions under way, and whether they were lost or given up before they were granted."""
         for shared in list(self._shared.values()):
-            shared.hold = shared.lost = None
+            shared.forget_all()
 
     def __len__(self) -> int:
         return len(self._holds)
 
     def shared(self, name: str) -> SharedLock:
         """The one lock of that name."""
+        return self.shared_of(SharedLock, name)
+
+    def shared_of(self, make: type[Kind], name: str) -> Kind:
+        """The one primitive of that kind and name."""
         with self._mutex:
-            shared = self._shared.get(name)
-            if shared is None:
-                shared = self._shared[name] = SharedLock(name)
+            shared = self._shared.get((make.kind, name))
+            if not isinstance(shared, make):
+                shared = self._shared[make.kind, name] = make(name)
             return shared
 
     def expect(self, holder: str) -> None:
@@ -124,7 +226,7 @@ class Holds:
         """It is over."""
         self._expected.pop(holder, None)
 
-    def admit(self, shared: SharedLock, client: str, granted: Granted, on_loss: OnLoss, at: float) -> Hold:
+    def admit(self, shared: Shared, client: str, granted: Granted, on_loss: OnLoss, at: float) -> Hold:
         """Take in a grant. Nobody believes in it before it is delivered."""
         with self._mutex:
             if granted.incarnation == self.term.incarnation:
@@ -149,10 +251,8 @@ class Holds:
             if not hold.is_valid(at):
                 self._holds.pop(hold.holder, None)
                 return False
-            shared = hold.shared
-            before, shared.hold, hold.is_delivered = shared.hold, hold, True
-            if shared.lost is not None and shared.lost.thread == hold.thread:
-                shared.lost = None  # Whoever acquires again has seen that it was gone.
+            hold.is_delivered = True
+            before = hold.shared.believe(hold)
         if before is not None:
             self.lose(before, "the lock was granted anew meanwhile")
         return True
@@ -165,8 +265,7 @@ class Holds:
             hold = self._holds.pop(holder, None)
             if hold is not None:
                 hold.lost = "it was given up"
-                if hold.shared.hold is hold:
-                    hold.shared.hold = None
+                hold.shared.forget(hold)
 
     def drop(self, shared: SharedLock, at: float) -> Hold | None:
         """Stop believing in the hold of that lock, to release it. None if there is none that is valid."""
@@ -174,11 +273,37 @@ class Holds:
             hold = shared.hold
             if hold is not None and hold.is_valid(at):
                 self._holds.pop(hold.holder, None)
-                shared.hold = None
+                shared.forget(hold)
                 return hold
         if hold is not None:
             self.lose(hold, hold.loss().reason)
         return None
+
+    def part_with(self, choose: Callable[[], list[Hold]]) -> list[Hold]:
+        """Stop believing in the holds that `choose` names, and return them; `parted` ends it, or `take_back`."""
+        with self._mutex:
+            chosen = choose()
+            for hold in chosen:
+                self._leaving[hold.holder] = self._holds.pop(hold.holder)
+                hold.shared.forget(hold)
+            return chosen
+
+    def parted(self, holds: Iterable[Hold]) -> None:
+        """The elector has them back."""
+        with self._mutex:
+            for hold in holds:
+                self._leaving.pop(hold.holder, None)
+
+    def take_back(self, holds: Iterable[Hold]) -> None:
+        """They were not given back after all: whoever believed in them goes on, or is told that they are lost."""
+        for hold in holds:
+            with self._mutex:
+                self._leaving.pop(hold.holder, None)
+                reason, hold.lost = hold.lost, None
+                self._holds[hold.holder] = hold
+                hold.shared.believe(hold)
+            if reason is not None:
+                self.lose(hold, reason)
 
     def extend(self, incarnation: str, valid_until: float, at: float) -> None:
         """An answer of the elector came: it is certain until then."""
@@ -192,14 +317,15 @@ class Holds:
         """The elector confirmed these holds under the current term."""
         with self._mutex:
             for holder in holders:
-                hold = self._holds.get(holder)
+                hold = self._holds.get(holder) or self._leaving.get(holder)
                 if hold is not None and hold.term.deadline < self.term.deadline:
                     hold.term = self.term
 
     def unconfirmed_first(self) -> list[Hold]:
         """All holds; first those that have not been confirmed under the current term."""
         with self._mutex:
-            return sorted(self._holds.values(), key=lambda hold: hold.term is self.term)
+            holds = [*self._holds.values(), *self._leaving.values()]
+        return sorted(holds, key=lambda hold: hold.term is self.term)
 
     def has_unconfirmed(self) -> bool:
         """Whether there is a hold that the elector of now has not confirmed."""
@@ -212,14 +338,30 @@ class Holds:
             return min((hold.term.deadline for hold in self._holds.values()), default=math.inf)
 
     def lose_reported(self, reports: Iterable[Lost]) -> None:
-        """The elector says that these are lost."""
+        """The elector says that these are no more."""
         for report in reports:
-            with self._mutex:
-                hold = self._holds.get(report.holder)
-                if report.holder in self._expected:
-                    self._expected[report.holder] = True
+            if report.is_returned:
+                self._forget(report.holder)
+            else:
+                self._lose_reported(report.holder, report.reason or "the elector says so")
+
+    def _lose_reported(self, holder: str, reason: str) -> None:
+        with self._mutex:
+            hold = self._holds.get(holder)
+            if holder in self._expected:
+                self._expected[holder] = True
+            leaving = self._leaving.get(holder)
+            if leaving is not None:
+                leaving.lost = reason
+        if hold is not None:
+            self.lose(hold, reason)
+
+    def _forget(self, holder: str) -> None:
+        """Somebody else gave it back in our place, as any release of a semaphore may: nothing was lost."""
+        with self._mutex:
+            hold = self._holds.pop(holder, None)
             if hold is not None:
-                self.lose(hold, report.reason or "the elector says so")
+                hold.shared.forget(hold)
 
     def expire(self, at: float) -> list[Hold]:
         """Lose every hold whose deadline passed."""
@@ -235,8 +377,6 @@ class Holds:
             if self._holds.pop(hold.holder, None) is None or hold.lost is not None:
                 return
             hold.lost = reason
-            if hold.shared.hold is hold:
-                hold.shared.hold = None
-                hold.shared.lost = hold
+            hold.shared.lose(hold)
         if hold.is_delivered:
             hold.on_loss(hold.loss())

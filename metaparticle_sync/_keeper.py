@@ -23,7 +23,7 @@ from metaparticle_sync import _process, wire
 from metaparticle_sync._address import Address
 from metaparticle_sync._answers import Refused, SessionStatus
 from metaparticle_sync._clock import now
-from metaparticle_sync._farewells import Farewells
+from metaparticle_sync._farewells import Farewell, Farewells, Sayable
 from metaparticle_sync._holds import Holds, SharedLock
 from metaparticle_sync._waiting import Backoff, NotReady
 from metaparticle_sync.errors import ElectorRefused, ElectorUnavailable, NotHeld, SyncError
@@ -90,6 +90,10 @@ class Keeper:
             self._sidecar.close()
         self.wake()
 
+    def name_of(self, name: str | None) -> str:
+        """The name, if it is one; else a fresh one that says who made it, for it goes when nobody has it any more."""
+        return f"unnamed-{self.client}-{wire.new_id()}" if name is None else wire.check_name(name)
+
     @property
     def sidecar(self) -> Sidecar:
         """The elector."""
@@ -138,7 +142,8 @@ class Keeper:
         presented: list[dict[str, str]] = []
         characters = 0
         for hold in self.holds.unconfirmed_first():
-            entry = {"kind": "lock", "name": hold.shared.name, "holder": hold.holder, "token": str(hold.token)}
+            shared = hold.shared
+            entry = {"kind": shared.kind, "name": shared.name, "holder": hold.holder, "token": str(hold.token)}
             characters += len(json.dumps(entry))
             if characters > _PRESENTED_BYTES_MAX or len(presented) >= wire.HOLDS_MAX:
                 break
@@ -245,22 +250,26 @@ class Keeper:
 
         Says what the elector had against it, if anything.
         """
+        return self.say(Farewell(path, client, holder), seconds)
+
+    def say(self, farewell: Sayable, seconds: float) -> Refused | None:
+        """Say it at once if possible, else the keeper goes on trying. Says what the elector had against it."""
         try:
-            self._give_up_within(now() + seconds, path, client, holder)
+            self._say_until(now() + seconds, farewell)
         except Refused as refusal:
             return refusal
         except ElectorUnavailable:
-            self._leave_to_keeper(path, client, holder)
+            self._leave_to_keeper(farewell)
         except BaseException:  # An interrupt.
-            self._leave_to_keeper(path, client, holder)
+            self._leave_to_keeper(farewell)
             raise
         return None
 
-    def _give_up_within(self, until: float, path: str, client: str, holder: str) -> None:
+    def _say_until(self, until: float, farewell: Sayable) -> None:
         backoff = Backoff()
         while True:
             try:
-                self.sidecar.release(path, client, holder, _left(until))
+                farewell.say(self.sidecar, _left(until))
             except ElectorUnavailable:
                 pause = backoff.pause_seconds()
                 if now() + pause >= until:
@@ -269,8 +278,8 @@ class Keeper:
             else:
                 return
 
-    def _leave_to_keeper(self, path: str, client: str, holder: str) -> None:
-        self.farewells.add(path, client, holder)
+    def _leave_to_keeper(self, farewell: Sayable) -> None:
+        self.farewells.add(farewell)
         self.wake()
 
     def wake(self) -> None:
@@ -281,7 +290,7 @@ class Keeper:
     def expire(self) -> None:
         """Lose what is no longer certain, and let the elector know when it can be reached."""
         for hold in self.holds.expire(now()):
-            self.farewells.add(hold.shared.path, hold.client, hold.holder)
+            self.farewells.add(Farewell(hold.shared.path, hold.client, hold.holder))
 
 
 def _left(until: float) -> float:

@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 
 from metaparticle_sync import _answers, wire
 from metaparticle_sync._address import Address
-from metaparticle_sync._answers import Answer, Granted, HolderView, NoElector, Refused, SessionStatus
+from metaparticle_sync._answers import Answer, EventState, Granted, HolderView, NoElector, Refused, SessionStatus
 from metaparticle_sync._clock import now
 from metaparticle_sync._connections import Connection, Connections
 from metaparticle_sync._stream import Stream
@@ -68,9 +68,14 @@ class Sidecar:
         self._adapter = _Adapter(address, self._connections)
         self._valid_share = 1.0 if address.is_loopback else _FAR_CLOCK_SHARE
 
-    def acquire(self, path: str, client: str, holder: str, wait_seconds: float, timeout: float) -> Granted | None:
-        """Ask for a lock, and wait for it for a while. None: still waiting, ask again with the same holder id."""
-        body = f'{{"client":"{client}","holder":"{holder}","wait_seconds":{wait_seconds:.3f}}}'
+    def acquire(
+        self, path: str, client: str, holder: str, wait_seconds: float, timeout: float, terms: str = ""
+    ) -> Granted | None:
+        """Ask for a hold, and wait for it for a while. None: still waiting, ask again with the same holder id.
+
+        `terms` are further fields of the body, as JSON with a comma before each.
+        """
+        body = f'{{"client":"{client}","holder":"{holder}","wait_seconds":{wait_seconds:.3f}{terms}}}'
         return self._ask(_answers.acquired, "PUT", path, body, timeout)
 
     def release(self, path: str, client: str, holder: str, timeout: float) -> None:
@@ -81,6 +86,44 @@ class Sidecar:
     def read_lock(self, path: str, timeout: float) -> HolderView | None:
         """Who holds a lock; None if it is free."""
         return self._ask(_answers.holder_view, "GET", path, None, timeout)
+
+    def read_event(self, path: str, timeout: float) -> EventState:
+        """Whether an event is set."""
+        return self._ask(_answers.event_view, "GET", path, None, timeout)
+
+    def change_event(self, path: str, client: str, operation: str, timeout: float, *, is_set: bool) -> EventState:
+        """Set an event, or clear it."""
+        body = json.dumps({"client": client, "operation": operation, "is_set": is_set})
+        return self._ask(_answers.event_state, "PUT", path, body, timeout)
+
+    def await_event(
+        self, path: str, client: str, generation: int | None, wait_seconds: float, timeout: float
+    ) -> EventState:
+        """Wait for a while until an event is set, or was set since `generation`."""
+        body = json.dumps({"client": client, "generation": generation, "wait_seconds": round(wait_seconds, 3)})
+        return self._ask(_answers.event_state, "POST", path, body, timeout)
+
+    def enqueue_ticket(self, path: str, client: str, holder: str, timeout: float) -> str:
+        """Queue as a waiter of a condition."""
+        body = json.dumps({"client": client, "holder": holder, "enqueued": False, "wait_seconds": 0})
+        return self._ask(_answers.ticket_state, "PUT", path, body, timeout)
+
+    def await_notification(self, path: str, client: str, holder: str, wait_seconds: float, timeout: float) -> str:
+        """Wait for a while until this waiter is notified."""
+        body = json.dumps(
+            {"client": client, "holder": holder, "enqueued": True, "wait_seconds": round(wait_seconds, 3)}
+        )
+        return self._ask(_answers.ticket_state, "PUT", path, body, timeout)
+
+    def withdraw_ticket(self, path: str, client: str, holder: str, timeout: float, *, pass_on: bool) -> str:
+        """Wait no longer. If this waiter was notified just then, say so, or pass it on to the next one."""
+        body = json.dumps({"client": client, "holder": holder, "pass_on": pass_on})
+        return self._ask(_answers.ticket_state, "DELETE", path, body, timeout)
+
+    def notify(self, path: str, client: str, operation: str, waiters: int | None, timeout: float) -> int:
+        """Notify the oldest waiters of a condition; None: all."""
+        body = json.dumps({"client": client, "operation": operation, "waiters": waiters})
+        return self._ask(_answers.notified, "POST", path, body, timeout)
 
     def open_session(
         self, client: str, process: str, holds: Sequence[dict[str, str]], stream: str | None, timeout: float

@@ -68,6 +68,21 @@ def seconds_to_wait(blocking: object, timeout: Any) -> float | None:
     return None if blocking else 0.0
 
 
+def seconds_of_timeout(timeout: float | None) -> float | None:
+    """What the `timeout` of a `wait` means: None is for ever, and nothing above 0 is a single look.
+
+    Raises:
+        OverflowError, TypeError: where `threading.Condition.wait` raises them.
+    """
+    if timeout is None:
+        return None
+    if not timeout > 0:  # NaN, too, as in `threading`.
+        return 0.0
+    if timeout > threading.TIMEOUT_MAX:
+        raise OverflowError("timeout value is too large")
+    return float(timeout)
+
+
 def checked_unavailable_seconds(seconds: Any) -> float:
     """The setting `unavailable_seconds`, if it is one."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):

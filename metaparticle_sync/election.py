@@ -51,7 +51,7 @@ class Leadership:
     @property
     def held(self) -> bool:
         """Whether this process certainly leads at this moment."""
-        return self._hold.shared.hold is self._hold and self._hold.is_valid(now())
+        return self._hold.shared.believes_in(self._hold) and self._hold.is_valid(now())
 
     def __repr__(self) -> str:
         state = "held" if self.held else "over"

@@ -40,18 +40,22 @@ class ElectorRefused(SyncError):
 
 
 class LockLost(SyncError, RuntimeError):
-    """A hold ended before its holder released it: from then on somebody else may have been the owner."""
+    """A hold ended before its holder released it: from then on somebody else may have been the owner.
+
+    `kind` is `"lock"`, or `"semaphore"` for one permit of one.
+    """
 
     __module__ = "metaparticle_sync"
 
-    def __init__(self, name: str, token: int, reason: str) -> None:
-        super().__init__(name, token, reason)
+    def __init__(self, name: str, token: int, reason: str, kind: str = "lock") -> None:
+        super().__init__(name, token, reason, kind)
         self.name = name
         self.token = token
         self.reason = reason
+        self.kind = kind
 
     def __str__(self) -> str:
-        return f"lost the lock {self.name!r} (token {self.token}): {self.reason}"
+        return f"lost the {self.kind} {self.name!r} (token {self.token}): {self.reason}"
 
 
 class NotHeld(SyncError, RuntimeError):
