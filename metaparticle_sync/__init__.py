@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from metaparticle_sync.election import Election, Leadership
     from metaparticle_sync.errors import ElectorRefused, ElectorUnavailable, LockLost, NotHeld, SyncError
     from metaparticle_sync.lock import Lock
+    from metaparticle_sync.semaphore import BoundedSemaphore, Semaphore
 
 __version__ = wire.VERSION
 
 __all__ = [
+    "BoundedSemaphore",
     "Election",
     "ElectorRefused",
     "ElectorUnavailable",
@@ -34,12 +36,14 @@ __all__ = [
     "Lock",
     "LockLost",
     "NotHeld",
+    "Semaphore",
     "SyncError",
     "__version__",
     "set_loss_policy",
 ]
 
 _HOMES = {
+    "BoundedSemaphore": "semaphore",
     "Election": "election",
     "ElectorRefused": "errors",
     "ElectorUnavailable": "errors",
@@ -47,6 +51,7 @@ _HOMES = {
     "Lock": "lock",
     "LockLost": "errors",
     "NotHeld": "errors",
+    "Semaphore": "semaphore",
     "SyncError": "errors",
     "set_loss_policy": "_loss",
 }
