@@ -185,6 +185,38 @@ def notified(answer: Answer) -> int:
     return number
 
 
+def semaphore_value(answer: Answer) -> int:
+    """Read the answer to a release of permits: how many are free now."""
+    if answer.status != 200:
+        raise answer.refusal()
+    return _number(answer, answer.json().get("value"))
+
+
+def semaphore_view(answer: Answer) -> int | None:
+    """Read the answer to a look at a semaphore: how many permits are free; None: nobody has used it."""
+    spec = _spec_of(answer, "Semaphore", "semaphore_unused")
+    return None if spec is None else _number(answer, spec.get("value"))
+
+
+def _spec_of(answer: Answer, kind: str, unused: str) -> dict[str, Any] | None:
+    if answer.status != 200:
+        refusal = answer.refusal()
+        if isinstance(refusal, Refused) and refusal.code == unused:
+            return None
+        raise refusal
+    fields = answer.json()
+    spec = fields.get("spec")
+    if fields.get("kind") != kind or not isinstance(spec, dict):
+        raise answer.foreign()
+    return spec
+
+
+def _number(answer: Answer, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise answer.foreign()
+    return value
+
+
 def session_status(answer: Answer) -> SessionStatus:
     """Read the answer to an opening or a heartbeat."""
     if answer.status != 200:

@@ -88,6 +88,18 @@ class Sidecar:
         """Who holds a lock; None if it is free."""
         return self._ask(_answers.holder_view, "GET", path, None, timeout)
 
+    def release_permits(
+        self, path: str, client: str, operation: str, terms: str, count: int, holders: Sequence[str], timeout: float
+    ) -> int:
+        """Give back so many permits of a semaphore, at first those of `holders`. Returns how many are free then."""
+        listed = json.dumps(list(holders))
+        body = f'{{"client":"{client}","operation":"{operation}","permits":{count},"holders":{listed}{terms}}}'
+        return self._ask(_answers.semaphore_value, "POST", path, body, timeout)
+
+    def read_semaphore(self, path: str, timeout: float) -> int | None:
+        """How many permits are free; None: nobody has used it."""
+        return self._ask(_answers.semaphore_view, "GET", path, None, timeout)
+
     def read_event(self, path: str, timeout: float) -> EventState:
         """Whether an event is set."""
         return self._ask(_answers.event_view, "GET", path, None, timeout)

@@ -48,7 +48,7 @@ class FakeElector:
         self.status_extras: dict[str, Any] = {}
         self.changed = threading.Condition()
         self.clients: dict[str, str | None] = {}
-        """The stream address of each client."""
+        """By client, its stream's address."""
         self.locks: dict[str, tuple[str, str, int]] = {}
         self.queues: dict[str, list[str]] = {}
         self.dead: set[str] = set()
@@ -57,6 +57,8 @@ class FakeElector:
         self.requests: list[Request] = []
         self.streams: dict[str, deque[dict[str, Any] | None]] = {}
         self.tokens = 100
+        self.kinds: dict[str, Any] = {}
+        """What else it has, by the first part of the path: see `fake_semaphores`."""
         self.muted: set[str] = set()
         """Addresses of streams on which nothing is sent any more."""
         self.port = 0
@@ -111,6 +113,10 @@ class FakeElector:
     def holder_of(self, name: str) -> str | None:
         with self.changed:
             return self.locks[name][1] if name in self.locks else None
+
+    def has(self, hold: dict[str, str]) -> bool:
+        is_lock, holder = hold["kind"] == "lock", hold["holder"]
+        return self.holder_of(hold["name"]) == holder if is_lock else self.kinds["semaphores"].has(hold["name"], holder)
 
     def take(self, name: str) -> None:
         """Somebody else, on another machine, holds it."""
@@ -236,6 +242,9 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "sessions":
             client, _, tail = rest.partition("/")
             self._stream(client) if tail else self._session(client, body)
+        elif kind in fake.kinds:
+            with fake.changed:
+                fake.kinds[kind].serve(self, unquote(rest), body)
         else:
             self._lock(unquote(rest), body)
 
@@ -257,7 +266,7 @@ class Handler(BaseHTTPRequestHandler):
                 losses.pop(holder, None)
             held = []
             for hold in body.get("holds", ()):
-                if fake.locks.get(hold["name"], ("", "", 0))[1] == hold["holder"]:
+                if fake.has(hold):
                     held.append(hold["holder"])
                 else:
                     losses[hold["holder"]] = {**hold, "reason": "not held any more"}
