@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING, Any
 from metaparticle_sync import wire
 
 if TYPE_CHECKING:
+    from threading import BrokenBarrierError
+
     from metaparticle_sync._loss import set_loss_policy
+    from metaparticle_sync.barrier import Barrier
     from metaparticle_sync.election import Election, Leadership
     from metaparticle_sync.errors import ElectorRefused, ElectorUnavailable, LockLost, NotHeld, SyncError
     from metaparticle_sync.lock import Lock
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
 __version__ = wire.VERSION
 
 __all__ = [
+    "Barrier",
     "BoundedSemaphore",
+    "BrokenBarrierError",
     "Election",
     "ElectorRefused",
     "ElectorUnavailable",
@@ -43,7 +48,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Barrier": "barrier",
     "BoundedSemaphore": "semaphore",
+    "BrokenBarrierError": "barrier",
     "Election": "election",
     "ElectorRefused": "errors",
     "ElectorUnavailable": "errors",

@@ -43,8 +43,13 @@ class Farewell(NamedTuple):
         return self.holder
 
     def say(self, sidecar: Sidecar, timeout: float) -> None:
-        """Release it."""
-        sidecar.release(self.path, self.client, self.holder, timeout)
+        """Release it. An elector that does not know us (any more) may yet come to know what we leave behind."""
+        try:
+            sidecar.release(self.path, self.client, self.holder, timeout)
+        except Refused as refusal:
+            if refusal.code != "unknown_client":
+                raise
+            raise ElectorUnavailable(str(refusal), address=sidecar.address.url) from None
 
     def refused(self) -> None:
         """It was not ours any more."""
