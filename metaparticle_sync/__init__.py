@@ -19,17 +19,24 @@ from typing import TYPE_CHECKING, Any
 from metaparticle_sync import wire
 
 if TYPE_CHECKING:
+    from threading import BrokenBarrierError
+
     from metaparticle_sync._loss import set_loss_policy
+    from metaparticle_sync.barrier import Barrier
     from metaparticle_sync.condition import Condition
     from metaparticle_sync.election import Election, Leadership
     from metaparticle_sync.errors import ElectorRefused, ElectorUnavailable, LockLost, NotHeld, SyncError
     from metaparticle_sync.event import Event
     from metaparticle_sync.lock import Lock
     from metaparticle_sync.rlock import RLock
+    from metaparticle_sync.semaphore import BoundedSemaphore, Semaphore
 
 __version__ = wire.VERSION
 
 __all__ = [
+    "Barrier",
+    "BoundedSemaphore",
+    "BrokenBarrierError",
     "Condition",
     "Election",
     "ElectorRefused",
@@ -40,6 +47,7 @@ __all__ = [
     "LockLost",
     "NotHeld",
     "RLock",
+    "Semaphore",
     "SyncError",
     "__version__",
     "set_loss_policy",
@@ -47,6 +55,9 @@ __all__ = [
 
 _HOMES = {
     "Condition": "condition",
+    "Barrier": "barrier",
+    "BoundedSemaphore": "semaphore",
+    "BrokenBarrierError": "barrier",
     "Election": "election",
     "ElectorRefused": "errors",
     "ElectorUnavailable": "errors",
@@ -56,6 +67,7 @@ _HOMES = {
     "LockLost": "errors",
     "NotHeld": "errors",
     "RLock": "rlock",
+    "Semaphore": "semaphore",
     "SyncError": "errors",
     "set_loss_policy": "_loss",
 }

@@ -6,6 +6,7 @@ Whatever does not look like an elector's answer raises `NoElector`: another serv
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from metaparticle_sync import wire
@@ -106,6 +107,23 @@ class EventState(NamedTuple):
     generation: int
 
 
+@dataclass(frozen=True)
+class Arrival:
+    """How a party of a barrier stands: `waiting`, `acting` or `passed`."""
+
+    state: str
+    generation: int
+    index: int
+
+
+class BarrierState(NamedTuple):
+    """A barrier: `filling`, `acting` or `broken`."""
+
+    state: str
+    generation: int
+    waiting: int
+
+
 class HolderView(NamedTuple):
     """Who holds a lock, for people."""
 
@@ -183,6 +201,78 @@ def notified(answer: Answer) -> int:
     if isinstance(number, bool) or not isinstance(number, int):
         raise answer.foreign()
     return number
+
+
+def semaphore_value(answer: Answer) -> int:
+    """Read the answer to a release of permits: how many are free now."""
+    if answer.status != 200:
+        raise answer.refusal()
+    return _number(answer, answer.json().get("value"))
+
+
+def semaphore_view(answer: Answer) -> int | None:
+    """Read the answer to a look at a semaphore: how many permits are free; None: nobody has used it."""
+    spec = _spec_of(answer, "Semaphore", "semaphore_unused")
+    return None if spec is None else _number(answer, spec.get("value"))
+
+
+def arrival(answer: Answer) -> Arrival:
+    """Read the answer to a party that arrives, or waits for the others."""
+    if answer.status not in {200, 202}:
+        raise answer.refusal()
+    fields = answer.json()
+    state = _word(answer, fields.get("state"), "waiting", "acting", "passed")
+    return Arrival(state, _number(answer, fields.get("generation")), _number(answer, fields.get("index")))
+
+
+def departure(answer: Answer) -> str:
+    """Read the answer to a party that leaves: `broken`, or `passed` just then."""
+    if answer.status != 200:
+        raise answer.refusal()
+    return _word(answer, answer.json().get("state"), "broken", "passed")
+
+
+def barrier_state(answer: Answer) -> BarrierState:
+    """Read the answer to a change of a barrier."""
+    if answer.status != 200:
+        raise answer.refusal()
+    return _barrier_state(answer, answer.json())
+
+
+def barrier_view(answer: Answer) -> BarrierState:
+    """Read the answer to a look at a barrier; of one that nobody has used, the elector knows nothing."""
+    spec = _spec_of(answer, "Barrier", "barrier_unused")
+    return BarrierState("filling", 0, 0) if spec is None else _barrier_state(answer, spec)
+
+
+def _barrier_state(answer: Answer, fields: dict[str, Any]) -> BarrierState:
+    state = _word(answer, fields.get("state"), "filling", "acting", "broken")
+    return BarrierState(state, _number(answer, fields.get("generation")), _number(answer, fields.get("waiting")))
+
+
+def _word(answer: Answer, word: object, *known: str) -> str:
+    if word not in known:
+        raise answer.foreign()
+    return str(word)
+
+
+def _spec_of(answer: Answer, kind: str, unused: str) -> dict[str, Any] | None:
+    if answer.status != 200:
+        refusal = answer.refusal()
+        if isinstance(refusal, Refused) and refusal.code == unused:
+            return None
+        raise refusal
+    fields = answer.json()
+    spec = fields.get("spec")
+    if fields.get("kind") != kind or not isinstance(spec, dict):
+        raise answer.foreign()
+    return spec
+
+
+def _number(answer: Answer, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise answer.foreign()
+    return value
 
 
 def session_status(answer: Answer) -> SessionStatus:

@@ -26,6 +26,9 @@ class Sayable(Protocol):
             Refused: the elector knows better.
         """
 
+    def refused(self) -> None:
+        """The elector knew better, and there is nobody to be told."""
+
 
 class Farewell(NamedTuple):
     """One hold or place in a queue to give up."""
@@ -40,8 +43,16 @@ class Farewell(NamedTuple):
         return self.holder
 
     def say(self, sidecar: Sidecar, timeout: float) -> None:
-        """Release it."""
-        sidecar.release(self.path, self.client, self.holder, timeout)
+        """Release it. An elector that does not know us (any more) may yet come to know what we leave behind."""
+        try:
+            sidecar.release(self.path, self.client, self.holder, timeout)
+        except Refused as refusal:
+            if refusal.code != "unknown_client":
+                raise
+            raise ElectorUnavailable(str(refusal), address=sidecar.address.url) from None
+
+    def refused(self) -> None:
+        """It was not ours any more."""
 
 
 class Farewells:
@@ -69,7 +80,7 @@ class Farewells:
         try:
             farewell.say(sidecar, timeout)
         except Refused:
-            pass  # It was not ours any more.
+            farewell.refused()
         except ElectorUnavailable:
             self._left[farewell.key] = self._left.pop(farewell.key)  # Next time, another one first.
             raise

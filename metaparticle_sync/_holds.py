@@ -20,7 +20,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from metaparticle_sync import wire
 from metaparticle_sync._answers import Granted, Lost
@@ -210,12 +210,12 @@ class Holds:
         """The one lock of that name."""
         return self.shared_of(SharedLock, name)
 
-    def shared_of(self, make: type[Kind], name: str) -> Kind:
-        """The one primitive of that kind and name."""
+    def shared_of(self, make: type[Kind], name: str, *terms: Any) -> Kind:
+        """The one primitive of that kind and name. If there is none yet, it is made with these terms."""
         with self._mutex:
             shared = self._shared.get((make.kind, name))
             if not isinstance(shared, make):
-                shared = self._shared[make.kind, name] = make(name)
+                shared = self._shared[make.kind, name] = make(name, *terms)
             return shared
 
     def expect(self, holder: str) -> None:
@@ -284,7 +284,8 @@ class Holds:
         with self._mutex:
             chosen = choose()
             for hold in chosen:
-                self._leaving[hold.holder] = self._holds.pop(hold.holder)
+                self._holds.pop(hold.holder, None)
+                self._leaving[hold.holder] = hold
                 hold.shared.forget(hold)
             return chosen
 

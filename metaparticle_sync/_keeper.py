@@ -259,9 +259,9 @@ class Keeper:
         except Refused as refusal:
             return refusal
         except ElectorUnavailable:
-            self._leave_to_keeper(farewell)
+            self.leave(farewell)
         except BaseException:  # An interrupt.
-            self._leave_to_keeper(farewell)
+            self.leave(farewell)
             raise
         return None
 
@@ -278,7 +278,8 @@ class Keeper:
             else:
                 return
 
-    def _leave_to_keeper(self, farewell: Sayable) -> None:
+    def leave(self, farewell: Sayable) -> None:
+        """Leave it to the keeper's thread."""
         self.farewells.add(farewell)
         self.wake()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException, HTTPResponse
 from typing import Any, TypeVar
 
@@ -19,7 +19,17 @@ from requests.adapters import HTTPAdapter
 
 from metaparticle_sync import _answers, wire
 from metaparticle_sync._address import Address
-from metaparticle_sync._answers import Answer, EventState, Granted, HolderView, NoElector, Refused, SessionStatus
+from metaparticle_sync._answers import (
+    Answer,
+    Arrival,
+    BarrierState,
+    EventState,
+    Granted,
+    HolderView,
+    NoElector,
+    Refused,
+    SessionStatus,
+)
 from metaparticle_sync._clock import now
 from metaparticle_sync._connections import Connection, Connections
 from metaparticle_sync._stream import Stream
@@ -86,6 +96,49 @@ class Sidecar:
     def read_lock(self, path: str, timeout: float) -> HolderView | None:
         """Who holds a lock; None if it is free."""
         return self._ask(_answers.holder_view, "GET", path, None, timeout)
+
+    def release_permits(
+        self, path: str, client: str, operation: str, terms: str, count: int, holders: Sequence[str], timeout: float
+    ) -> int:
+        """Give back so many permits of a semaphore, at first those of `holders`. Returns how many are free then."""
+        listed = json.dumps(list(holders))
+        body = f'{{"client":"{client}","operation":"{operation}","permits":{count},"holders":{listed}{terms}}}'
+        return self._ask(_answers.semaphore_value, "POST", path, body, timeout)
+
+    def read_semaphore(self, path: str, timeout: float) -> int | None:
+        """How many permits are free; None: nobody has used it."""
+        return self._ask(_answers.semaphore_view, "GET", path, None, timeout)
+
+    def arrive(
+        self,
+        path: str,
+        client: str,
+        holder: str,
+        party: Mapping[str, object],
+        arrived: Arrival | None,
+        wait_seconds: float,
+        timeout: float,
+    ) -> Arrival:
+        """Arrive at a barrier, or wait for the others where this party has `arrived`; for a while."""
+        place = None if arrived is None else {"generation": arrived.generation, "index": arrived.index}
+        fields = {"client": client, "holder": holder, "arrived": place, "wait_seconds": round(wait_seconds, 3)}
+        return self._ask(_answers.arrival, "PUT", path, json.dumps(fields | dict(party)), timeout)
+
+    def depart(self, path: str, client: str, holder: str, timeout: float) -> str:
+        """Leave a barrier, which breaks it, unless the answer says that this party has passed."""
+        body = json.dumps({"client": client, "holder": holder})
+        return self._ask(_answers.departure, "DELETE", path, body, timeout)
+
+    def change_barrier(
+        self, path: str, client: str, operation: str, change: Mapping[str, object], timeout: float
+    ) -> BarrierState:
+        """Open, abort or reset a barrier."""
+        body = json.dumps({"client": client, "operation": operation, **change})
+        return self._ask(_answers.barrier_state, "POST", path, body, timeout)
+
+    def read_barrier(self, path: str, timeout: float) -> BarrierState:
+        """How a barrier stands."""
+        return self._ask(_answers.barrier_view, "GET", path, None, timeout)
 
     def read_event(self, path: str, timeout: float) -> EventState:
         """Whether an event is set."""

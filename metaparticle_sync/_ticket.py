@@ -46,6 +46,9 @@ class _Leaving(NamedTuple):
     def say(self, sidecar: Sidecar, timeout: float) -> None:
         sidecar.withdraw_ticket(self.path, self.client, self.holder, timeout, pass_on=True)
 
+    def refused(self) -> None:
+        """It was gone already."""
+
 
 class Ticket:
     """One wait, for at most `seconds` from now."""

@@ -48,7 +48,7 @@ class FakeElector:
         self.status_extras: dict[str, Any] = {}
         self.changed = threading.Condition()
         self.clients: dict[str, str | None] = {}
-        """The stream address of each client."""
+        """By client, its stream's address."""
         self.locks: dict[str, tuple[str, str, int]] = {}
         self.queues: dict[str, list[str]] = {}
         self.dead: set[str] = set()
