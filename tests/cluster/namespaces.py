@@ -14,6 +14,8 @@ from elector_server.store import Spec
 from elector_server.store.kubernetes import KubernetesStore
 from elector_server.store.kubernetes_access import Access, load_access
 from tests.cluster.control_plane import ControlPlane, Refused
+from tests.stores.harness import LOCK, SESSION
+from tests.stores.kinds import EVERYTHING
 
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 LOCKS: Final = "/apis/metaparticle.io/v1/namespaces/{}/locks"
@@ -31,8 +33,9 @@ _numbers = itertools.count(1)
 
 def install(plane: ControlPlane) -> None:
     """What an administrator does once: the definitions. Waits until they are served."""
-    plane.kubectl("apply", "-f", str(DEPLOY / "crd-locks.yaml"), "-f", str(DEPLOY / "crd-sessions.yaml"))
-    for plural in ("locks", "sessions"):
+    files = sorted(DEPLOY.glob("crd-*.yaml"))
+    plane.kubectl("apply", *(f"--filename={path}" for path in files))
+    for plural in (path.stem.removeprefix("crd-") for path in files):
         plane.kubectl("wait", "--for=condition=Established", f"crd/{plural}.metaparticle.io", "--timeout=20s")
         until_served(plane, f"/apis/metaparticle.io/v1/{plural}")
 
@@ -174,8 +177,10 @@ class KubernetesHarness:
     async def open(self) -> KubernetesStore:
         return self._namespace.store()
 
-    def spec(self, number: int) -> Spec:
-        return {"owner": f"pod-{number}", "epoch": 1, "lease_seconds": 20.0}
+    def spec(self, number: int, kind: str = LOCK) -> Spec:
+        if kind in {LOCK, SESSION}:
+            return {"owner": f"pod-{number}", "epoch": 1, "lease_seconds": 20.0}
+        return EVERYTHING[kind](number)
 
     def odd_specs(self) -> tuple[Spec, ...]:
         return (
