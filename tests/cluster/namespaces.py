@@ -13,11 +13,13 @@ import yaml
 from elector_server.store import Spec
 from elector_server.store.kubernetes import KubernetesStore
 from elector_server.store.kubernetes_access import Access, load_access
+from elector_server.store.kubernetes_objects import PLURALS
 from tests.cluster.control_plane import ControlPlane, Refused
 from tests.stores.harness import LOCK, SESSION
 from tests.stores.kinds import EVERYTHING
 
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
+DEFINITIONS: Final = tuple(f"{plural}.metaparticle.io" for plural in PLURALS.values())
 LOCKS: Final = "/apis/metaparticle.io/v1/namespaces/{}/locks"
 SESSIONS: Final = "/apis/metaparticle.io/v1/namespaces/{}/sessions"
 
@@ -33,10 +35,9 @@ _numbers = itertools.count(1)
 
 def install(plane: ControlPlane) -> None:
     """What an administrator does once: the definitions. Waits until they are served."""
-    files = sorted(DEPLOY.glob("crd-*.yaml"))
-    plane.kubectl("apply", *(f"--filename={path}" for path in files))
-    for plural in (path.stem.removeprefix("crd-") for path in files):
-        plane.kubectl("wait", "--for=condition=Established", f"crd/{plural}.metaparticle.io", "--timeout=20s")
+    plane.kubectl("apply", *(f"--filename={path}" for path in DEPLOY.glob("crd-*.yaml")))
+    plane.kubectl("wait", "--for=condition=Established", "crd", *DEFINITIONS, "--timeout=20s")
+    for plural in PLURALS.values():
         until_served(plane, f"/apis/metaparticle.io/v1/{plural}")
 
 
