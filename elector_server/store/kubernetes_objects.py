@@ -6,25 +6,32 @@
     session                       the label metaparticle.io/session
     spec {"lease_seconds": 20}    spec {leaseSeconds: 20}
 
-`spec.name`, `spec.waiters` and `spec.about` are written for people and for printer columns; they are no part of the
-record's spec.
+`spec.name` and what `kubernetes_columns` writes besides are no part of the record's spec.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from elector_server.store import Record, Spec
+from elector_server.store.kubernetes_columns import for_people, without_those
 from elector_server.store.kubernetes_names import label_value, object_name
 
 GROUP: Final = "metaparticle.io"
 API_VERSION: Final = "metaparticle.io/v1"
 SESSION_LABEL: Final = "metaparticle.io/session"
 
-PLURALS: Final = {"lock": "locks", "session": "sessions"}
-KINDS: Final = {"lock": "Lock", "session": "Session"}
+PLURALS: Final = {
+    "lock": "locks",
+    "semaphore": "semaphores",
+    "event": "events",
+    "condition": "conditions",
+    "barrier": "barriers",
+    "session": "sessions",
+}
 
 # The original project renewed `expiry` every 10 s and took a lock over 30 s after the last renewal.
 _ORIGINAL_LEASE_SECONDS: Final = 30.0
@@ -46,11 +53,8 @@ def to_object(kind: str, name: str, session: str, spec: Spec, version: int | Non
     if version is not None:
         metadata["resourceVersion"] = str(version)
     stored = _with_keys(spec, _camel_case)
-    stored["name"] = name
-    if kind == "lock":
-        stored["waiters"] = len(spec.get("queue", ()))
-        stored["about"] = _sentence(spec)
-    return {"apiVersion": API_VERSION, "kind": KINDS[kind], "metadata": metadata, "spec": stored}
+    stored |= {"name": name} | for_people(kind, spec)
+    return {"apiVersion": API_VERSION, "kind": kind.capitalize(), "metadata": metadata, "spec": stored}
 
 
 def version_of(stored: Mapping[str, Any]) -> int:
@@ -67,9 +71,8 @@ def to_record(kind: str, stored: Mapping[str, Any], name: str | None = None) -> 
     if name is None:
         return None
     version = version_of(stored)
-    spec = _with_keys(stored.get("spec") or {}, _snake_case)
-    for written_for_people in ("name", "waiters", "about"):
-        spec.pop(written_for_people, None)
+    spec = without_those(kind, _with_keys(stored.get("spec") or {}, _snake_case))
+    spec.pop("name", None)
     metadata = stored["metadata"]
     if kind == "lock" and ("expiry" in spec or _is_made_by_hand(spec, metadata)):
         spec = _read_as_ours(spec, version)
@@ -90,20 +93,6 @@ def session_of(metadata: Mapping[str, Any]) -> str:
     label: str = (metadata.get("labels") or {}).get(SESSION_LABEL, "")
     original: str = (metadata.get("annotations") or {}).get(SESSION_LABEL, label)
     return original if label_value(original) == label else label
-
-
-def _sentence(spec: Spec) -> str:
-    """Who holds a lock, and who waits for it."""
-    queue = spec.get("queue", ())
-    since = f" since {spec['acquired_at']}" if spec.get("acquired_at") else ""
-    waiting = f"next is {_who(queue[0])}" if queue else "nobody waits"
-    more = f", then {len(queue) - 1} more" if len(queue) > 1 else ""
-    return f"held by {_who(spec)}{since}; {waiting}{more}"
-
-
-def _who(spec: Spec) -> str:
-    owner, process = spec.get("owner", ""), spec.get("process", "")
-    return f"{process} at {owner}" if process else str(owner)
 
 
 def _is_made_by_hand(spec: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
@@ -133,9 +122,12 @@ def _renamed(value: Any, rename: Callable[[str], str]) -> Any:
     return value
 
 
+# Few keys, and many of each: a record may have some thousand claimants, with the same keys each.
+@lru_cache(maxsize=1024)
 def _camel_case(key: str) -> str:
     return _UNDERSCORED.sub(lambda match: match[1].upper(), key) if "_" in key else key
 
 
+@lru_cache(maxsize=1024)
 def _snake_case(key: str) -> str:
     return _UPPER.sub(lambda match: "_" + match[0].lower(), key)

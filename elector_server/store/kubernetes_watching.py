@@ -6,8 +6,8 @@
 
 * A stream begins at a version and remembers what it reported since. A reader that begins earlier gets a stream of its
   own, one that begins later is given what it has not read.
-* Each stream is a connection. So there are at most `NAMED_STREAMS_MAX` streams of single names; whoever comes after
-  them shares one of the whole kind, and costs nothing more.
+* Each stream is a connection. So there are at most `NAMED_STREAMS_MAX` streams of single names, over all kinds; whoever
+  comes after them shares one of the whole kind, and costs nothing more.
 * Each request ends after less than a minute, by the server's clock or, should it hang in silence, by ours. Bookmarks
   keep the version fresh from which the next one begins.
 * A deleted object's event has the version of the deletion; so has that of an object which left the watched label.
@@ -116,7 +116,7 @@ class Streams:
     def _topic_to_follow(self, topic: Topic) -> Topic:
         if topic.name is None or topic in self._of_topic:
             return topic
-        named = [stream for stream in self._all if stream.topic.kind == topic.kind and stream.topic.name is not None]
+        named = [stream for stream in self._all if stream.topic.name is not None]
         if len(named) < NAMED_STREAMS_MAX:
             return topic
         unread = next((stream for stream in named if not stream.readers), None)

@@ -13,9 +13,13 @@ import yaml
 from elector_server.store import Spec
 from elector_server.store.kubernetes import KubernetesStore
 from elector_server.store.kubernetes_access import Access, load_access
+from elector_server.store.kubernetes_objects import PLURALS
 from tests.cluster.control_plane import ControlPlane, Refused
+from tests.stores.harness import LOCK, SESSION
+from tests.stores.kinds import EVERYTHING
 
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
+DEFINITIONS: Final = tuple(f"{plural}.metaparticle.io" for plural in PLURALS.values())
 LOCKS: Final = "/apis/metaparticle.io/v1/namespaces/{}/locks"
 SESSIONS: Final = "/apis/metaparticle.io/v1/namespaces/{}/sessions"
 
@@ -31,9 +35,9 @@ _numbers = itertools.count(1)
 
 def install(plane: ControlPlane) -> None:
     """What an administrator does once: the definitions. Waits until they are served."""
-    plane.kubectl("apply", "-f", str(DEPLOY / "crd-locks.yaml"), "-f", str(DEPLOY / "crd-sessions.yaml"))
-    for plural in ("locks", "sessions"):
-        plane.kubectl("wait", "--for=condition=Established", f"crd/{plural}.metaparticle.io", "--timeout=20s")
+    plane.kubectl("apply", *(f"--filename={path}" for path in DEPLOY.glob("crd-*.yaml")))
+    plane.kubectl("wait", "--for=condition=Established", "crd", *DEFINITIONS, "--timeout=20s")
+    for plural in PLURALS.values():
         until_served(plane, f"/apis/metaparticle.io/v1/{plural}")
 
 
@@ -174,8 +178,10 @@ class KubernetesHarness:
     async def open(self) -> KubernetesStore:
         return self._namespace.store()
 
-    def spec(self, number: int) -> Spec:
-        return {"owner": f"pod-{number}", "epoch": 1, "lease_seconds": 20.0}
+    def spec(self, number: int, kind: str = LOCK) -> Spec:
+        if kind in {LOCK, SESSION}:
+            return {"owner": f"pod-{number}", "epoch": 1, "lease_seconds": 20.0}
+        return EVERYTHING[kind](number)
 
     def odd_specs(self) -> tuple[Spec, ...]:
         return (

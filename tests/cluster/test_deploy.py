@@ -8,8 +8,17 @@ from typing import Any
 import pytest
 import yaml
 
+from elector_server.store.kubernetes_objects import PLURALS, to_object
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.namespaces import DEPLOY, Namespace
+
+
+def test_there_is_a_definition_of_each_kind() -> None:
+    found = {one["spec"]["names"]["singular"]: one["spec"]["names"] for one in definitions()}
+    assert {kind: names["plural"] for kind, names in found.items()} == PLURALS
+    assert {kind: names["kind"] for kind, names in found.items()} == {
+        kind: to_object(kind, "a", "s", {})["kind"] for kind in PLURALS
+    }
 
 
 def definitions() -> Iterator[dict[str, Any]]:
@@ -30,7 +39,7 @@ def fields(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[s
 def test_one_command_is_the_whole_installation(plane: ControlPlane) -> None:
     plane.kubectl("create", "namespace", "shop")
     said = plane.kubectl("apply", "-k", str(DEPLOY), "-n", "shop", "--server-side", "--force-conflicts")
-    assert said.count("serverside-applied") == 5
+    assert said.count("serverside-applied") == len(PLURALS) + 3
     plane.kubectl("apply", "-k", str(DEPLOY), "-n", "shop", "--server-side", "--dry-run=server")
     for what in ("serviceaccount/elector", "role/elector", "rolebinding/elector"):
         plane.kubectl("get", what, "-n", "shop")
@@ -43,7 +52,7 @@ def test_one_command_is_the_whole_installation(plane: ControlPlane) -> None:
 def test_nothing_of_it_is_cluster_wide_but_the_definitions(plane: ControlPlane) -> None:
     text = plane.kubectl("kustomize", str(DEPLOY))
     kinds = sorted(one["kind"] for one in yaml.safe_load_all(text))
-    assert kinds == ["CustomResourceDefinition"] * 2 + ["Role", "RoleBinding", "ServiceAccount"]
+    assert kinds == ["CustomResourceDefinition"] * len(PLURALS) + ["Role", "RoleBinding", "ServiceAccount"]
     for path in DEPLOY.rglob("*"):
         assert path.is_dir() or "ClusterRole" not in path.read_text()
 
@@ -61,7 +70,7 @@ def test_every_field_has_a_description_and_a_bound() -> None:
             assert column["description"]
 
 
-@pytest.mark.parametrize("plural", ["locks", "sessions"])
+@pytest.mark.parametrize("plural", PLURALS.values())
 def test_kubectl_explains_every_field(plane: ControlPlane, plural: str) -> None:
     definition = next(one for one in definitions() if one["spec"]["names"]["plural"] == plural)
     spec = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
@@ -72,7 +81,7 @@ def test_kubectl_explains_every_field(plane: ControlPlane, plural: str) -> None:
 
 
 def test_short_names_and_categories(namespace: Namespace) -> None:
-    for word in ("lk", "lks", "metaparticle"):
+    for word in ("lk", "sem", "mpev", "cond", "bar", "lks", "metaparticle"):
         namespace.plane.kubectl("get", word, "-n", namespace.name)
 
 

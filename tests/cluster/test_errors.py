@@ -8,13 +8,13 @@ import re
 import shlex
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from elector_server.store import OutcomeUnknown, Store, StoreUnavailable
+from elector_server.store import Store, StoreUnavailable
 from elector_server.store.kubernetes import KubernetesStore
 from elector_server.store.kubernetes_access import Access, load_access
 from tests.cluster.binaries import Binaries
@@ -334,67 +334,3 @@ def test_the_original_project_may_write_over_a_held_lock(namespace: Namespace) -
 
     asyncio.run(use())
     assert [one["spec"]["owner"] for one in namespace.locks()] == ["web-0"]
-
-
-VERBS: dict[tuple[str, str], Use] = {
-    (plural, verb): use
-    for plural, kind in (("locks", LOCK), ("sessions", SESSION))
-    for verb, use in {
-        "get": lambda store, kind=kind: store.get(kind, "a"),
-        "list": lambda store, kind=kind: store.list(kind),
-        "create": lambda store, kind=kind: store.create(kind, f"a{time.time_ns()}", "s", SPEC),
-        "update": lambda store, kind=kind: store.replace(kind, "a", 1, "s", SPEC),
-        "delete": lambda store, kind=kind: store.delete(kind, "a", 1),
-    }.items()
-}
-
-
-async def watch_a_lock(store: Store) -> object:
-    async with store.watch(LOCK, (await store.list(LOCK)).version) as watch:
-        return await asyncio.wait_for(watch.next(), 0.5)
-
-
-VERBS["locks", "watch"] = watch_a_lock
-
-
-def test_the_role_allows_what_is_used_and_nothing_else(namespace: Namespace) -> None:
-    """Without one of its verbs that operation is refused, with its name."""
-    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace.name}/roles/elector"
-    role = namespace.plane.request("GET", path)
-    granted = {(plural, verb) for rule in role["rules"] for plural in rule["resources"] for verb in rule["verbs"]}
-    assert granted == set(VERBS)
-
-    async def run() -> None:
-        store = namespace.store()
-        try:
-            for (plural, verb), use in VERBS.items():
-                left = granted - {(plural, verb)}
-                rules = [{"apiGroups": ["metaparticle.io"], "resources": [of], "verbs": [one]} for of, one in left]
-                await asyncio.to_thread(
-                    namespace.plane.request,
-                    "PATCH",
-                    path,
-                    {"rules": rules},
-                    content="application/merge-patch+json",
-                )
-                error = await refused(lambda use=use: use(store))
-                assert f"may not {verb} {plural}" in str(error)
-        finally:
-            await store.close()
-
-    asyncio.run(run())
-
-
-async def refused(use: Callable[[], Awaitable[object]]) -> StoreUnavailable:
-    give_up_at = time.monotonic() + 20
-    while time.monotonic() < give_up_at:
-        try:
-            await use()
-        except StoreUnavailable as error:
-            assert not isinstance(error, OutcomeUnknown)
-            if error.code == "store_forbidden":
-                return error
-        except Exception:  # noqa: BLE001 - until the API server has heard of it, anything may come
-            pass
-        await asyncio.sleep(0.02)
-    raise AssertionError("never refused")

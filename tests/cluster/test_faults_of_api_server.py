@@ -20,7 +20,7 @@ from metaparticle_sync import wire
 from tests.cluster.binaries import Binaries
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.electors import PodElector
-from tests.cluster.namespaces import LOCKS, SESSIONS, Namespace, install
+from tests.cluster.namespaces import DEFINITIONS, LOCKS, SESSIONS, Namespace, install
 from tests.cluster.pods import PodMachine
 from tests.cluster.recorder import Recorder
 from tests.cluster.taking_over import TOLD_SECONDS, assert_told_in_time, assert_undisturbed, seconds_since
@@ -212,7 +212,7 @@ def test_the_definitions_are_deleted(fragile: PodMachine):
     queue_up(second, "x", waiter)
 
     deleted_at = now_ns()
-    plane.kubectl("delete", "crd", "locks.metaparticle.io", "sessions.metaparticle.io")
+    plane.kubectl("delete", "crd", *DEFINITIONS)
     fragile.exempt(held.token)
     told = holder.wait_for("told", name="x")
     took = fragile.measure("definitions deleted: told", seconds_between(deleted_at, told.at), TOLD_SECONDS)

@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.binaries import Binaries
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.electors import PodElector
-from tests.cluster.namespaces import Namespace, install
+from tests.cluster.namespaces import DEFINITIONS, Namespace, install
 from tests.processes.electors import LONG
 from tests.processes.running import wait_until
 
@@ -66,7 +66,7 @@ class TestAtStart:
 
     def test_no_api_server_and_no_definitions(self, own_plane: ControlPlane, tmp_path: Path) -> None:
         namespace = Namespace(own_plane, tmp_path)
-        own_plane.kubectl("delete", "crd", "locks.metaparticle.io", "sessions.metaparticle.io")
+        own_plane.kubectl("delete", "crd", *DEFINITIONS)
         own_plane.kill_api()
         with launched(namespace) as elector:
             wait_until(lambda: said(elector, "api_unreachable"), "the reason is said")

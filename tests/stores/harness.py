@@ -19,7 +19,7 @@ from elector_server.store.sqlite import SqliteStore
 
 T = TypeVar("T")
 
-LOCK, SESSION = "lock", "session"
+LOCK, SESSION, SEMAPHORE = "lock", "session", "semaphore"
 
 # Bounds of waiting, for a test that fails. None of them is measured.
 WAIT_SECONDS = 10.0
@@ -35,8 +35,8 @@ class Harness(Protocol):
     async def open(self) -> Store:
         """Another handle on the same records, as another process would open one. The test closes it."""
 
-    def spec(self, number: int) -> Spec:
-        """A spec that the store accepts for every kind; another one for another number."""
+    def spec(self, number: int, kind: str = LOCK) -> Spec:
+        """A spec that the store accepts for locks, sessions, and that kind; another one for another number."""
 
     def odd_specs(self) -> Sequence[Spec]:
         """Specs at the edge of what the store accepts."""
@@ -69,8 +69,8 @@ class MemoryHarness:
             self._store = MemoryStore(time.time_ns() // 1_000)
         return self._store
 
-    def spec(self, number: int) -> Spec:
-        return {"number": number}
+    def spec(self, number: int, kind: str = LOCK) -> Spec:
+        return {"number": number, "kind": kind}
 
     def odd_specs(self) -> Sequence[Spec]:
         return _ODD_SPECS
@@ -90,8 +90,8 @@ class SqliteHarness:
     async def open(self) -> Store:
         return SqliteStore(self.path, boot_id="boot")
 
-    def spec(self, number: int) -> Spec:
-        return {"number": number}
+    def spec(self, number: int, kind: str = LOCK) -> Spec:
+        return {"number": number, "kind": kind}
 
     def odd_specs(self) -> Sequence[Spec]:
         return _ODD_SPECS

@@ -12,11 +12,22 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from elector_server.store import Conflict, Exists, Record, Store
 from tests.stores.conftest import MakeHarness
-from tests.stores.harness import LOCK, SESSION, TEST_SECONDS, Harness, gone, next_changes, raised, stored, until
+from tests.stores.harness import (
+    LOCK,
+    SEMAPHORE,
+    SESSION,
+    TEST_SECONDS,
+    Harness,
+    gone,
+    next_changes,
+    raised,
+    stored,
+    until,
+)
 
 T = TypeVar("T")
 
-kinds = st.sampled_from((LOCK, SESSION))
+kinds = st.sampled_from((LOCK, SESSION, SEMAPHORE))
 names = st.sampled_from(("a", "b", "a/b", "é"))
 sessions = st.sampled_from(("s", "t", "u"))
 handles = st.integers(0, 1)
@@ -76,7 +87,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(handle=handles, kind=kinds, name=names, session=sessions, number=numbers)
     def create(self, handle: int, kind: str, name: str, session: str, number: int) -> None:
-        spec = self.harness.spec(number)
+        spec = self.harness.spec(number, kind)
         if (kind, name) in self.records:
             assert self.run(raised(self.stores[handle].create(kind, name, session, spec))) is Exists
             return
@@ -89,7 +100,7 @@ class StoreMachine(RuleBasedStateMachine):
         before = self.records.get((kind, name))
         if before is None:
             return
-        spec = self.harness.spec(number + 100 + len(self.history))
+        spec = self.harness.spec(number + 100 + len(self.history), kind)
         after = self.run(self.stores[handle].replace(kind, name, before.version, session, spec))
         assert after == Record(kind, name, after.version, session, spec)
         self.wrote(before, after)
@@ -108,7 +119,7 @@ class StoreMachine(RuleBasedStateMachine):
         write: Coroutine[Any, Any, object] = (
             store.delete(kind, name, version)
             if remove
-            else store.replace(kind, name, version, "s", self.harness.spec(1))
+            else store.replace(kind, name, version, "s", self.harness.spec(1, kind))
         )
         assert self.run(raised(write)) is Conflict
 

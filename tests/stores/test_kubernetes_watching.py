@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -10,6 +11,7 @@ from elector_server.store import StoreUnavailable, WatchExpired
 from elector_server.store import kubernetes_watching as module
 from tests.stores.fake_api import STREAM_END, STREAM_HEAD, FakeApi, Seen, answer, event, stored, until_true
 from tests.stores.harness import LOCK, next_change
+from tests.stores.kinds import EVERYTHING
 from tests.stores.test_kubernetes_http import in_loop
 
 
@@ -195,6 +197,24 @@ class TestConnections:
                 await watch.__aexit__(None, None, None)
             await store.close()
             await until_true(lambda: api.open_connections == 0)
+
+    @in_loop
+    async def test_many_names_of_many_kinds_share_one_for_each_kind(self) -> None:
+        """The bound is one for all kinds: a program that uses all of them needs no more connections for names."""
+
+        async def behave(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+            writer.write(STREAM_HEAD)
+
+        async with FakeApi(behave) as api, contextlib.AsyncExitStack() as stack:
+            store = api.store()
+            stack.push_async_callback(store.close)
+            watches = [store.watch(kind, 5, name=f"n{number}") for number in range(20) for kind in EVERYTHING]
+            for watch in watches:
+                await stack.enter_async_context(watch)
+            await until_true(lambda: len(api.requests) >= module.NAMED_STREAMS_MAX + len(EVERYTHING))
+            named = [seen.path for seen in api.requests if "fieldSelector" in seen.path]
+            assert len(named) == module.NAMED_STREAMS_MAX
+            assert len(api.requests) == len(named) + len(EVERYTHING)
 
     @in_loop
     async def test_waiting_again_for_the_same_name_costs_none(self) -> None:
