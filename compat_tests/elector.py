@@ -18,10 +18,11 @@ START_SECONDS_MAX = 30.0
 
 
 @contextlib.contextmanager
-def running_elector(folder: Path) -> Iterator[str]:
-    """Start an elector on a free port with the memory store; give its URL; end it."""
+def running_elector(folder: Path, store: str = "memory") -> Iterator[str]:
+    """Start an elector on a free port; give its URL; end it."""
     port = _free_port()
-    command = [sys.executable, "-m", "elector_server", "--store", "memory", "--port", str(port), "--health-port", "0"]
+    settings = ["--store", store, "--state-dir", str(folder), "--port", str(port), "--health-port", "0"]
+    command = [sys.executable, "-m", "elector_server", *settings]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ELECTOR_")}
     with (folder / "elector.log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment)

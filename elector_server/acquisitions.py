@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 GAP_SECONDS: Final = 2.0
 """How long a waiter keeps its place between two polls."""
 
+UNDECIDED_SECONDS: Final = 0.4
+"""How much longer than asked for a caller waits for the first word of the store. Its client allows half a second."""
+
 CLAIM_SECONDS: Final = 0.8
 """How long a single try, a release or a presented hold may wait for the store: callers have one second."""
 
@@ -126,6 +129,7 @@ class Acquisitions:
             async with self._core.clock.timeout(seconds):
                 grant = await (future if departure is None else park(self._core.clock, future, departure, seconds))
         except TimeoutError:
+            await self._hear_the_store(lock)
             if lock.hold is not None and lock.hold.holder == waiter.holder:
                 return self._granted_before(lock.hold, waiter.client)  # It came in the last moment.
             if not waiter.queues:
@@ -144,6 +148,15 @@ class Acquisitions:
             lock.pass_on_unless_reclaimed(grant.hold)
         return self._granted(grant.hold)
 
+    async def _hear_the_store(self, lock: NamedLock) -> None:
+        """Nobody is told to wait because the store takes longer to say "free" than he has time."""
+        if lock.silence.reason(0.0) is not None:
+            try:
+                async with self._core.clock.timeout(UNDECIDED_SECONDS):
+                    await lock.settled()
+            except TimeoutError:
+                return
+
     def _still_waiting(self, lock: NamedLock, waiter: Waiter) -> StillWaiting:
         """The answer for a waiter whose poll is over, if the store has shown that somebody has the lock.
 
@@ -151,7 +164,7 @@ class Acquisitions:
             StoreDown: nothing is known of the lock. The waiter keeps its place all the same.
         """
         still_waiting = self._keep_place_for_a_moment(lock, waiter)
-        reason = "the elector has no session" if self._core.session is None else lock.silence.reason(CLAIM_SECONDS)
+        reason = "the elector has no session" if self._core.session is None else lock.silence.reason(0.0)
         if reason is not None:
             raise StoreDown(reason)
         return still_waiting

@@ -73,7 +73,7 @@ class Barriers(Participants[Barrier]):
         asked = record.asked(member.holder)
         if asked is not None:
             try:
-                await self._in_time(asked)
+                await self._in_time(record, asked)
             except Refusal as refusal:
                 self._drop(record, member)
                 raise self._refusal(record.name, refusal) from None
@@ -138,7 +138,7 @@ class Barriers(Participants[Barrier]):
             return barrier, Outcome.BROKEN
 
         # Not the holder's own id, which the record remembers from the arrival.
-        answer: Outcome = await self._in_time(record.request(holder[::-1], change, lambda _: Outcome.BROKEN))
+        answer: Outcome = await self._in_time(record, record.request(holder[::-1], change, lambda _: Outcome.BROKEN))
         self._core.dead.add(holder)
         if member is not None:
             self._drop(record, member)
@@ -165,7 +165,7 @@ class Barriers(Participants[Barrier]):
             return changed, changed
 
         try:
-            barrier: Barrier = await self._in_time(record.request(operation, change, lambda barrier: barrier))
+            barrier: Barrier = await self._in_time(record, record.request(operation, change, lambda barrier: barrier))
         except Refusal as refusal:
             raise self._refusal(name, refusal) from None
         member = record.members.get(holder or "")

@@ -44,7 +44,7 @@ class Conditions(Participants[Condition]):
 
         if not member.is_told:
             try:
-                await self._in_time(record.request(holder, change, lambda _: None))
+                await self._in_time(record, record.request(holder, change, lambda _: None))
             except Refusal as refusal:
                 self._drop(record, member)
                 raise self._problem(name, refusal) from None
@@ -117,7 +117,7 @@ class Conditions(Participants[Condition]):
             return condition.forget(ticket.claimant.hold), NOTIFIED if ticket.notified else WITHDRAWN
 
         # Not the holder's own id, which the record remembers from the enqueueing.
-        answer: str = await self._in_time(record.request(holder[::-1], change, lambda _: WITHDRAWN))
+        answer: str = await self._in_time(record, record.request(holder[::-1], change, lambda _: WITHDRAWN))
         self._core.dead.add(holder)
         member = record.members.get(holder)
         if member is not None:
@@ -136,7 +136,8 @@ class Conditions(Participants[Condition]):
         def change(condition: Condition | None, at: At) -> tuple[Condition, int]:
             return rules.notify(condition, at, waiters)
 
-        notified: int = await self._in_time(self._record(name).request(operation, change, lambda _: 0))
+        record = self._record(name)
+        notified: int = await self._in_time(record, record.request(operation, change, lambda _: 0))
         return notified
 
 

@@ -42,7 +42,8 @@ class Events(Participants[Event]):
             changed = rules.put(event, at, is_set=is_set)
             return changed, changed
 
-        event = await self._in_time(self._record(name).request(operation, change, lambda event: event))
+        record = self._record(name)
+        event = await self._in_time(record, record.request(operation, change, lambda event: event))
         return EventSeen(name, event.is_set, event.generation)
 
     async def wait(

@@ -47,7 +47,6 @@ class NamedRecord(Generic[R]):
         self.kind = kind
         self.name = name
         self.members: dict[str, Member] = {}
-        self.silence = Silence(core.clock)
         self._core = core
         self._read_spec = read
         self._requests: dict[str, Request[R]] = {}
@@ -70,6 +69,8 @@ class NamedRecord(Generic[R]):
         self._pumping: asyncio.Task[None] | None = None
         self._watch = RecordWatch(core, kind, self)
         self._trouble = Trouble()
+        self._silence = Silence(core.clock)
+        self._writes = 0
 
     # What is wanted -------------------------------------------------------------------------------------------------
 
@@ -198,6 +199,11 @@ class NamedRecord(Generic[R]):
             if not answer.done():
                 answer.set_exception(error)
 
+    def hindrance(self, patience_seconds: float) -> str | None:
+        """Why the store does not do what was asked; None if it does, or was asked less than `patience_seconds` ago."""
+        cause = self._trouble.cause
+        return self._silence.reason(patience_seconds) if cause is None else cause.reason
+
     async def settled(self) -> None:
         """Wait until nothing is left to write for now."""
         while self._pumping is not None:
@@ -231,7 +237,7 @@ class NamedRecord(Generic[R]):
         self._set(None if record is None else self._read_spec(record.spec), "" if record is None else record.session)
 
     def _set(self, record: R | None, index: str) -> None:
-        self.silence.answered()
+        self._silence.answered()
         self._record, self._index, self._is_known = record, index, True
         self._looks.show()
 
@@ -257,39 +263,46 @@ class NamedRecord(Generic[R]):
     async def _pump(self) -> None:
         backoff: Backoff | None = None
         try:
-            while True:
-                session = self._core.session
-                if session is None or not session.is_valid():
-                    break
+            while (session := self._core.session) is not None and session.is_valid():
+                writes = self._writes
                 try:
-                    if not await self._step(session):
+                    if not await self._guarded_step(session):
                         break
-                    backoff = None
-                    self._trouble.over(f"{self.kind} {self.name!r} can be written again")
-                except (Exists, Conflict):
-                    self._refused_version, self._is_known = self._version, False
-                except Abandoned:
-                    self._is_known = False
-                except StoreWentBack as error:
-                    session.lose(str(error))
-                except AdoptedElsewhere:
-                    session.lose("another elector runs under the same identity and has adopted this session")
                 except StoreUnavailable as error:
-                    self._is_known = False
-                    self.silence.refused(error)
-                    if session.trouble.cause is None:  # Else the whole store is away, and that is said already.
-                        self._trouble.note(error, f"{self.kind} {self.name!r} can not be written")
+                    self._note_trouble(session, error)
                     backoff = backoff or Backoff(self._core.clock, self._core.random)
                     await backoff.pause()
+                if self._writes > writes:
+                    backoff = None
+                    self._trouble.over(f"{self.kind} {self.name!r} can be written again")
         finally:
             self._pumping = None
             self._settle_down()
+
+    def _note_trouble(self, session: OwnSession, error: StoreUnavailable) -> None:
+        self._silence.refused(error)
+        if session.trouble.cause is None:  # Else the whole store is away, and that is said already.
+            self._trouble.note(error, f"{self.kind} {self.name!r} can not be written")
+
+    async def _guarded_step(self, session: OwnSession) -> bool:
+        """One round; what turns out to be otherwise than it was known is read again in the next one."""
+        try:
+            return await self._step(session)
+        except (Exists, Conflict):
+            self._refused_version, self._is_known = self._version, False
+        except Abandoned:
+            self._is_known = False
+        except StoreWentBack as error:
+            session.lose(str(error))
+        except AdoptedElsewhere:
+            session.lose("another elector runs under the same identity and has adopted this session")
+        return True
 
     async def _step(self, session: OwnSession) -> bool:
         """One round of read, decide and write. False: nothing is left to do."""
         if not (self._has_work() or self._looks):
             return False
-        self.silence.asked()
+        self._silence.asked()
         if not self._is_known:
             await self._read()
             return True
@@ -305,7 +318,7 @@ class NamedRecord(Generic[R]):
             await self._read()  # A refusal, or an answer without a write, from what was known before it was asked.
             return True
         self._settle(decision, list(self._leaving))
-        self.silence.answered()
+        self._silence.answered()
         return False
 
     def _decide(self, session: OwnSession) -> Decision[R]:
@@ -374,6 +387,7 @@ class NamedRecord(Generic[R]):
             return await store.replace(self.kind, self.name, version, index, spec)
 
         written = await self._sent(session, decision, send)
+        self._writes += 1
         core.versions.check(written.version, newest_before)
         if written.version > self._version:
             self._version = written.version

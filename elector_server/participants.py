@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 CLAIM_SECONDS: Final = 0.8
 """How long a single step may wait for the store: callers have one second."""
 
+UNDECIDED_SECONDS: Final = 0.4
+"""How much longer than asked for a caller waits for the first word of the store. Its client allows half a second."""
+
 GAP_SECONDS: Final = 2.0
 """How long what was granted, or notified, waits for a client between two polls."""
 
@@ -142,7 +145,7 @@ class Participants(Generic[R]):
             raise StoreDown("the elector has no session")
         return session
 
-    async def _in_time(self, future: asyncio.Future[Answer]) -> Answer:
+    async def _in_time(self, record: NamedRecord[R], future: asyncio.Future[Answer]) -> Answer:
         """The answer to a request, if it comes while a caller can wait; the request goes on in any case.
 
         Raises:
@@ -153,7 +156,7 @@ class Participants(Generic[R]):
                 async with self._core.clock.timeout(CLAIM_SECONDS):
                     await asyncio.wait([future])
             except TimeoutError:
-                raise StoreDown("no answer in time") from None
+                raise StoreDown(record.hindrance(0.0) or "no answer in time") from None
         return future.result()
 
     async def _fresh(self, record: NamedRecord[R]) -> R | None:
@@ -176,7 +179,7 @@ class Participants(Generic[R]):
         Raises:
             StoreDown: nothing is known.
         """
-        reason = "the elector has no session" if self._core.session is None else record.silence.reason(CLAIM_SECONDS)
+        reason = "the elector has no session" if self._core.session is None else record.hindrance(CLAIM_SECONDS)
         if reason is not None:
             raise StoreDown(reason)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from elector_server.clients import Loss
 from elector_server.named_record import NamedRecord
 from elector_server.parking import Departed, Departure
-from elector_server.participants import CLAIM_SECONDS, GAP_SECONDS, Member, Participants
+from elector_server.participants import CLAIM_SECONDS, GAP_SECONDS, UNDECIDED_SECONDS, Member, Participants
 from elector_server.problems import HolderDead, LimitMismatch, NoPermit, SemaphoreFull, StoreDown
 from elector_server.rules import semaphore as rules
 from elector_server.rules.semaphore import KIND, Permit, Semaphore, Terms
@@ -33,6 +33,9 @@ class PermitGranted:
     valid_seconds: float
     incarnation: str
     value: int
+
+
+_QUEUED: Final = object()
 
 
 class NotThere(Refusal):
@@ -65,13 +68,15 @@ class Semaphores(Participants[Semaphore]):
             )
         polls = member.polls
         try:
-            permit = await record.until(partial(self._seen, record, member), wait_seconds or CLAIM_SECONDS, departure)
+            permit = await self._outcome(record, member, wait_seconds, departure)
         except (TimeoutError, Departed):
             if not queues:
                 self._core.dead.add(holder)
                 record.leave(holder)
-                raise StoreDown("no answer in time") from None
-            self._keep_for_a_moment(record, member, polls)
+            else:
+                self._keep_for_a_moment(record, member, polls)
+            if not member.has_joined:
+                raise StoreDown(record.hindrance(0.0) or "no answer in time") from None
             self._check_silence(record)
             return None
         if isinstance(permit, BaseException):
@@ -104,7 +109,7 @@ class Semaphores(Participants[Semaphore]):
             return None
         member = self._begin(record, client, self._claimant(client, holder))
         member.on_lost = partial(self._lost, record.name)
-        await self._in_time(self._confirmation(record, member, None))
+        await self._in_time(record, self._confirmation(record, member, None))
         member.has_joined = True
         return member
 
@@ -118,6 +123,21 @@ class Semaphores(Participants[Semaphore]):
 
         operation = f"{self._core.random.getrandbits(128):032x}"
         return record.request(operation, change, lambda _: None, is_remembered=False)
+
+    async def _outcome(
+        self, record: NamedRecord[Semaphore], member: Member, wait_seconds: float, departure: Departure
+    ) -> Any:
+        """What becomes of it. The store's first word is waited for even if the caller has less time than that takes."""
+        see, started_at = partial(self._seen, record, member), self._core.clock.now()
+        first_seconds = max(wait_seconds, UNDECIDED_SECONDS) if wait_seconds else CLAIM_SECONDS
+
+        def first(semaphore: Semaphore | None) -> Any:
+            return see(semaphore) or (_QUEUED if member.has_joined else None)
+
+        outcome = await record.until(first, first_seconds, departure)
+        if outcome is not _QUEUED:
+            return outcome
+        return await record.until(see, started_at + wait_seconds - self._core.clock.now(), departure)
 
     def _seen(self, record: NamedRecord[Semaphore], member: Member, semaphore: Semaphore | None) -> Any:
         """What is to be answered now, if anything: a permit, or why there will be none."""
@@ -207,7 +227,9 @@ class Semaphores(Participants[Semaphore]):
             return changed, changed.value
 
         try:
-            value: int = await self._in_time(record.request(operation, change, lambda semaphore: semaphore.value))
+            value: int = await self._in_time(
+                record, record.request(operation, change, lambda semaphore: semaphore.value)
+            )
         except Refusal as refusal:
             raise self._refusal(name, refusal) from None
         for holder in holders:
@@ -228,7 +250,7 @@ class Semaphores(Participants[Semaphore]):
             raise HolderDead(name, holder, KIND)
         self._core.dead.add(holder)
         try:
-            await self._in_time(record.leave(holder))
+            await self._in_time(record, record.leave(holder))
         except StoreDown:
             return False
         return True

@@ -135,6 +135,10 @@ class Condition:
             return False
         return True
 
+    def _recursion_count(self) -> int:
+        count: int = self._lock._recursion_count()  # noqa: SLF001 -- CPython's name for it, as for the others here
+        return count
+
     def _release_save(self) -> Any:
         save = getattr(self._lock, "_release_save", None)
         return self._lock.release() if save is None else save()
