@@ -108,12 +108,14 @@ def _ticket_to_spec(ticket: Ticket) -> dict[str, Any]:
 
 
 def enqueue(condition: Condition | None, claimant: Claimant) -> Condition:
-    """The record with a ticket at its end.
+    """The record with a ticket at its end. Who has one keeps its place.
 
     Raises:
         RecordFull: there is no room for it.
     """
     condition = condition or Condition()
+    if condition.ticket_of(claimant.hold.holder) is not None:
+        return condition
     if len(condition.tickets) >= CLAIMANTS_MAX:
         raise RecordFull(f"{CLAIMANTS_MAX} wait already")
     return replace(condition, tickets=(*condition.tickets, Ticket(claimant)))

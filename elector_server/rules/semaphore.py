@@ -177,7 +177,7 @@ def _confirmed_token(permit: Permit, presented: int | None, version: int) -> int
 def acquire(
     semaphore: Semaphore | None, claimant: Claimant, terms: Terms, at: At, *, queues: bool, alone: bool
 ) -> Semaphore:
-    """The record with a permit for this claimant, or with its ticket at the end of the queue.
+    """The record with a permit for this claimant, or with its ticket at the end of the queue. Who has either keeps it.
 
     Args:
         semaphore: the record, if there is one.
@@ -193,6 +193,8 @@ def acquire(
         RecordFull: there is no room for it.
     """
     semaphore = _promoted(replace(_agreed(semaphore, terms, at, alone=alone), used_by=claimant), at)
+    if any(other.hold.holder == claimant.hold.holder for other in semaphore.claimants()):
+        return semaphore
     if semaphore.value > 0 and not semaphore.queue:
         return _granted(semaphore, claimant, at)
     if not queues:

@@ -110,6 +110,12 @@ def test_who_does_not_wait_is_refused_and_changes_nothing(name, before):
     assert before.to_spec() == stored
 
 
+@pytest.mark.parametrize(("name", "holder", "queues"), [("it holds", "a", False), ("it waits", "c", True)])
+def test_who_holds_or_waits_gets_no_second_permit_nor_place(name, holder, queues):
+    before = semaphore("a", "b", queue=("c", "d"))
+    assert shown(acquired(before, holder, queues=queues)) == shown(before)
+
+
 def test_who_does_not_wait_takes_what_is_free():
     assert shown(acquired(semaphore("a"), "x", queues=False)) == (["a", "x"], [], 0)
 
