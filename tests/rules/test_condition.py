@@ -128,6 +128,7 @@ def test_who_waits_and_whose_ticket_is_whose():
     assert [one.hold.holder for one in record.claimants()] == ["a", "b", "c"]
     assert record.ticket_of("b") == record.tickets[1]
     assert record.ticket_of("x") is None
+    assert record.forget(Hold("b", "sb", 1)).ticket_of("b") is None
     assert record.written_over(9) == record
 
 
