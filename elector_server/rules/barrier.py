@@ -179,12 +179,17 @@ def arrive(
 ) -> tuple[Barrier, Place]:
     """The record with one more party, and its place. The last one opens the barrier, unless it has an action to run.
 
+    A party that stands there already keeps its place.
+
     Raises:
         TermsDiffer: somebody else counts another number of parties.
         BarrierBroken: it is broken.
         RecordFull: there is no room for it.
     """
     barrier = _agreed(barrier, parties, at, alone=alone)
+    standing = place_of(barrier, claimant.hold.holder)
+    if standing is not None:
+        return barrier, standing
     if barrier.state is State.BROKEN or barrier.generation + 1 in barrier.broken_generations:
         raise BarrierBroken
     if len(barrier.arrived) >= max(CLAIMANTS_MAX, parties):
@@ -195,16 +200,18 @@ def arrive(
 
 
 def outcome(barrier: Barrier | None, holder: str, place: Place) -> Outcome:
-    """What became of the party that arrived at `place`. One that left no trace in a generation not over is broken."""
-    if barrier is None:
+    """What became of the party that arrived at `place`. One that left no trace in a generation not over is broken.
+
+    It costs the same however many have arrived: all who wait ask with each change.
+    """
+    if barrier is None or _may_have_broken(barrier, place.generation):
         return Outcome.BROKEN
-    if any(claimant.hold.holder == holder for claimant in barrier.broken):
+    if place.generation < barrier.generation:
+        return Outcome.PASSED
+    index = (place.generation - barrier.generation) * barrier.parties + place.index
+    if [party.claimant.hold.holder for party in barrier.arrived[index : index + 1]] != [holder]:
         return Outcome.BROKEN
-    standing = [index for index, party in enumerate(barrier.arrived) if party.claimant.hold.holder == holder]
-    if standing:
-        acts = barrier.state is State.ACTING and standing[0] == barrier.parties - 1
-        return Outcome.ACTING if acts else Outcome.WAITING
-    return Outcome.PASSED if _has_passed(barrier, place.generation) else Outcome.BROKEN
+    return Outcome.ACTING if barrier.state is State.ACTING and index == barrier.parties - 1 else Outcome.WAITING
 
 
 def place_of(barrier: Barrier, holder: str) -> Place | None:
@@ -272,11 +279,9 @@ def _next(barrier: Barrier) -> Barrier:
     return replace(barrier, state=State.FILLING, generation=generation, arrived=left)
 
 
-def _has_passed(barrier: Barrier, generation: int) -> bool:
+def _may_have_broken(barrier: Barrier, generation: int) -> bool:
     broken = barrier.broken_generations
-    if len(broken) == GENERATIONS_REMEMBERED and generation < broken[0]:
-        return False
-    return generation < barrier.generation and generation not in broken
+    return generation in broken or (len(broken) == GENERATIONS_REMEMBERED and generation < broken[0])
 
 
 def _broken(barrier: Barrier) -> Barrier:

@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from elector_server.rules.claimant import Claimant, Hold, claimant_from_spec, claimant_to_spec
@@ -42,6 +42,8 @@ class Condition:
 
     tickets: tuple[Ticket, ...] = ()
     operations: Operations = NO_OPERATIONS
+    _by_holder: dict[str, Ticket] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """The tickets, filled when first asked for: all who wait ask with each change."""
 
     def to_spec(self) -> dict[str, Any]:
         """The stored form."""
@@ -63,7 +65,9 @@ class Condition:
 
     def ticket_of(self, holder: str) -> Ticket | None:
         """The ticket of that waiter."""
-        return next((ticket for ticket in self.tickets if ticket.claimant.hold.holder == holder), None)
+        if not self._by_holder:
+            self._by_holder.update((ticket.claimant.hold.holder, ticket) for ticket in self.tickets)
+        return self._by_holder.get(holder)
 
     @property
     def waiters(self) -> int:
@@ -108,12 +112,14 @@ def _ticket_to_spec(ticket: Ticket) -> dict[str, Any]:
 
 
 def enqueue(condition: Condition | None, claimant: Claimant) -> Condition:
-    """The record with a ticket at its end.
+    """The record with a ticket at its end. Who has one keeps its place.
 
     Raises:
         RecordFull: there is no room for it.
     """
     condition = condition or Condition()
+    if condition.ticket_of(claimant.hold.holder) is not None:
+        return condition
     if len(condition.tickets) >= CLAIMANTS_MAX:
         raise RecordFull(f"{CLAIMANTS_MAX} wait already")
     return replace(condition, tickets=(*condition.tickets, Ticket(claimant)))

@@ -19,7 +19,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from elector_server.rules.claimant import Claimant, Hold, claimant_from_spec, claimant_to_spec
@@ -81,6 +81,8 @@ class Semaphore:
     queue: tuple[Claimant, ...] = ()
     used_by: Claimant | None = None
     operations: Operations = NO_OPERATIONS
+    _standing: dict[str, Permit | Claimant] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Permits and tickets by holder, filled when first asked for: all who wait ask with each change."""
 
     @property
     def value(self) -> int:
@@ -120,7 +122,15 @@ class Semaphore:
 
     def permit_of(self, holder: str) -> Permit | None:
         """The permit of that acquisition."""
-        return next((permit for permit in self.permits if permit.claimant.hold.holder == holder), None)
+        found = self.standing(holder)
+        return found if isinstance(found, Permit) else None
+
+    def standing(self, holder: str) -> Permit | Claimant | None:
+        """The permit of that acquisition, or its ticket in the queue."""
+        if not self._standing:
+            self._standing.update((ticket.hold.holder, ticket) for ticket in self.queue)
+            self._standing.update((permit.claimant.hold.holder, permit) for permit in self.permits)
+        return self._standing.get(holder)
 
     def leave(self, hold: Hold, at: At) -> Semaphore:
         """Its permit goes to the next, its ticket goes."""
@@ -177,7 +187,7 @@ def _confirmed_token(permit: Permit, presented: int | None, version: int) -> int
 def acquire(
     semaphore: Semaphore | None, claimant: Claimant, terms: Terms, at: At, *, queues: bool, alone: bool
 ) -> Semaphore:
-    """The record with a permit for this claimant, or with its ticket at the end of the queue.
+    """The record with a permit for this claimant, or with its ticket at the end of the queue. Who has either keeps it.
 
     Args:
         semaphore: the record, if there is one.
@@ -193,6 +203,8 @@ def acquire(
         RecordFull: there is no room for it.
     """
     semaphore = _promoted(replace(_agreed(semaphore, terms, at, alone=alone), used_by=claimant), at)
+    if semaphore.standing(claimant.hold.holder) is not None:
+        return semaphore
     if semaphore.value > 0 and not semaphore.queue:
         return _granted(semaphore, claimant, at)
     if not queues:

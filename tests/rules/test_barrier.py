@@ -181,9 +181,9 @@ def test_what_became_of_a_party(name, record, holder, place, expected):
     assert rules.outcome(record, holder, place) is expected
 
 
-def test_one_that_has_to_be_told_is_broken_however_long_ago_it_was():
-    record = dataclasses.replace(BROKEN, state=State.FILLING, generation=9, broken_generations=())
-    assert outcomes(record, ("a", 0, 0)) == [Outcome.BROKEN]
+def test_a_party_has_passed_even_if_another_number_of_parties_counts_now():
+    record = dataclasses.replace(arrived("a", "b", "c", "d", "e", parties=5), parties=2)
+    assert outcomes(record, ("d", 0, 3)) == [Outcome.PASSED]
 
 
 def test_where_a_party_stands():
@@ -373,3 +373,9 @@ def test_who_is_in_it():
     record = arrived("x", barrier=rules.reset(FILLING, 3))
     assert [one.hold.holder for one in record.claimants()] == ["x", "a", "b"]
     assert record.written_over(9) == record
+
+
+@pytest.mark.parametrize(("name", "before", "place"), [("b", FILLING, Place(0, 1)), ("d", LATE, Place(1, 0))])
+def test_who_stands_there_already_does_not_arrive_twice(name, before, place):
+    after, found = rules.arrive(before, claimant(name, f"s{name}"), 3, at(), acts=False, alone=False)
+    assert (after, found) == (before, place)

@@ -100,6 +100,12 @@ def test_enqueue_puts_the_ticket_at_the_end():
     assert shown(rules.enqueue(condition("a!", "b"), claimant("c"))) == ["a!", "b", "c"]
 
 
+@pytest.mark.parametrize("holder", ["a", "b"])
+def test_who_has_a_ticket_gets_no_second_one(holder):
+    record = condition("a!", "b", "c")
+    assert rules.enqueue(record, claimant(holder, f"s{holder}")) == record
+
+
 def test_it_has_room_for_so_many_and_one_that_is_refused_changes_nothing():
     record = condition(*(f"{number}" for number in range(CLAIMANTS_MAX - 1)))
     full = rules.enqueue(record, claimant("last"))
@@ -122,6 +128,7 @@ def test_who_waits_and_whose_ticket_is_whose():
     assert [one.hold.holder for one in record.claimants()] == ["a", "b", "c"]
     assert record.ticket_of("b") == record.tickets[1]
     assert record.ticket_of("x") is None
+    assert record.forget(Hold("b", "sb", 1)).ticket_of("b") is None
     assert record.written_over(9) == record
 
 

@@ -110,6 +110,12 @@ def test_who_does_not_wait_is_refused_and_changes_nothing(name, before):
     assert before.to_spec() == stored
 
 
+@pytest.mark.parametrize(("name", "holder", "queues"), [("it holds", "a", False), ("it waits", "c", True)])
+def test_who_holds_or_waits_gets_no_second_permit_nor_place(name, holder, queues):
+    before = semaphore("a", "b", queue=("c", "d"))
+    assert shown(acquired(before, holder, queues=queues)) == shown(before)
+
+
 def test_who_does_not_wait_takes_what_is_free():
     assert shown(acquired(semaphore("a"), "x", queues=False)) == (["a", "x"], [], 0)
 
@@ -298,8 +304,17 @@ def test_the_last_that_there_is_room_for():
 def test_who_is_in_it_and_whose_permit_is_whose():
     record = semaphore("a", "b", queue=("c",))
     assert [one.hold.holder for one in record.claimants()] == ["a", "b", "c"]
-    assert record.permit_of("b") == record.permits[1]
+    assert record.permit_of("b") == record.standing("b") == record.permits[1]
     assert record.permit_of("c") is None
+    assert record.standing("c") == record.queue[0]
+    assert record.permit_of("x") is record.standing("x") is None
+
+
+def test_who_stands_in_it_is_found_anew_after_each_change():
+    record = semaphore("a", "b", queue=("c",))
+    assert record.standing("c") == record.queue[0]
+    after = record.leave(Hold("a", "sa", 1), at())
+    assert (after.standing("a"), after.standing("c")) == (None, after.permits[1])
 
 
 @pytest.mark.parametrize(
