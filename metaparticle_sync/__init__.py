@@ -5,8 +5,10 @@
     with Lock("orders"):
         ...                      # in one process of the cluster at a time
 
-To read the package, begin at the top: `lock` and `election` are what users see. `_acquiring` is one call of `acquire`,
-with the patience of `_waiting`. `_holds` is what this process believes, and until when: the heart of it, without I/O.
+To read the package, begin at the top: `lock` and `election` are what users see, and `rlock`, `event`, `condition` and
+the other primitives. `_named_lock` is what the locks have in common, `_acquiring` is one call of `acquire`, `_calling`
+any other question, both with the patience of `_waiting`; `_ticket` is one wait at a condition.
+`_holds` is what this process believes, and until when: the heart of it, without I/O.
 `_keeper` is this process as a client of one elector, and `_listener` its one thread; `_farewells` and `_loss` are what
 they leave behind and whom they tell. `_sidecar` has one method per endpoint, over `_connections`, `_stream` and
 `_answers`. `wire` is the protocol, `errors` the tree of errors. Nothing happens at import, and little is imported.
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from metaparticle_sync import wire
 
 if TYPE_CHECKING:
-    from threading import BrokenBarrierError
+    from threading import TIMEOUT_MAX, BrokenBarrierError
 
     from metaparticle_sync._loss import set_loss_policy
     from metaparticle_sync.barrier import Barrier
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = wire.VERSION
 
 __all__ = [
+    "TIMEOUT_MAX",
     "Barrier",
     "BoundedSemaphore",
     "BrokenBarrierError",
@@ -69,6 +72,7 @@ _HOMES = {
     "RLock": "rlock",
     "Semaphore": "semaphore",
     "SyncError": "errors",
+    "TIMEOUT_MAX": "_waiting",
     "set_loss_policy": "_loss",
 }
 

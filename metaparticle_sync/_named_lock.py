@@ -54,11 +54,6 @@ class NamedLock:
         return self._shared.name
 
     @property
-    def base_uri(self) -> str | None:
-        """The elector, as it was given."""
-        return self._base_uri
-
-    @property
     def held(self) -> bool:
         """Whether this process certainly holds the lock at this moment."""
         return self._shared.valid_hold() is not None
@@ -104,7 +99,7 @@ class NamedLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        entered = self.leave_without_release()
+        entered = self._leave()
         try:
             if entered is None or entered.process == os.getpid():
                 self._release_entered(entered)
@@ -112,7 +107,7 @@ class NamedLock:
             if kind is None:
                 raise
 
-    def leave_without_release(self) -> Hold | None:
+    def _leave(self) -> Hold | None:
         """This thread leaves a `with`. Returns the hold with which it entered it."""
         thread = this_thread()
         entered = self._entered.get(thread)
@@ -135,6 +130,11 @@ class NamedLock:
         lost.recursion -= 1
         if lost.recursion <= 0 and self._shared.lost is lost:
             self._shared.lost = None
+
+    def _lost(self) -> Hold | None:
+        """The hold that this thread lost and has not tried to release since."""
+        lost = self._shared.lost
+        return lost if lost is not None and lost.thread == this_thread() else None
 
     def _acquire(self, seconds: float | None) -> Hold | None:
         """Acquire; None: somebody else has it, and the time is over."""

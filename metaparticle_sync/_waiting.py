@@ -6,6 +6,7 @@ import math
 import operator
 import threading
 from collections.abc import Callable
+from threading import TIMEOUT_MAX
 from time import sleep
 from typing import Any, Final
 
@@ -62,7 +63,7 @@ def seconds_to_wait(blocking: object, timeout: Any) -> float | None:
             raise ValueError("can't specify a timeout for a non-blocking call")
         if seconds < 0:
             raise ValueError("timeout value must be a non-negative number")
-        if seconds > threading.TIMEOUT_MAX:
+        if seconds > TIMEOUT_MAX:
             raise OverflowError("timeout value is too large")
         return float(seconds)
     return None if blocking else 0.0
@@ -78,7 +79,7 @@ def seconds_of_timeout(timeout: float | None) -> float | None:
         return None
     if not timeout > 0:  # NaN, too, as in `threading`.
         return 0.0
-    if timeout > threading.TIMEOUT_MAX:
+    if timeout > TIMEOUT_MAX:
         raise OverflowError("timeout value is too large")
     return float(timeout)
 

@@ -81,7 +81,7 @@ class Condition:
         elif on_lost is not None:
             raise TypeError("on_lost belongs to the lock, which is given here; give it to that one")
         if base_uri is None and isinstance(lock, NamedLock):
-            base_uri = lock.base_uri
+            base_uri = lock._base_uri  # noqa: SLF001 -- a lock knows its elector, and its users need not
         self._lock = lock
         self._base_uri = base_uri
         self._keeper: Keeper = keeper_of(resolve(base_uri))
@@ -124,7 +124,7 @@ class Condition:
         # There is nothing to release, and why is on its way up; it must not be replaced by "un-acquired lock".
         self._unrestored.discard(thread)
         if isinstance(self._lock, NamedLock):
-            self._lock.leave_without_release()
+            self._lock._leave()  # noqa: SLF001 -- only a condition leaves a `with` in this way
 
     def _is_owned(self) -> bool:
         owned = getattr(self._lock, "_is_owned", None)
@@ -158,12 +158,11 @@ class Condition:
         Returns whether it was notified; False: not in that time.
 
         Raises:
-            RuntimeError: the caller does not hold the lock.
+            RuntimeError: the caller does not hold the lock; `LockLost`, if it did and lost it.
             ElectorUnavailable: it can not be known whether it is notified. If it could not even begin to wait, the lock
                 was not released.
         """
-        if not self._is_owned():
-            raise RuntimeError("cannot wait on un-acquired lock")
+        self._check_owned("wait")
         seconds = _waiting.seconds_of_timeout(timeout)
         ticket = Ticket(self._keeper, self._shared.path, seconds, self._unavailable_seconds)
         self._shared.tickets.add(ticket)
@@ -215,10 +214,10 @@ class Condition:
         """Wake the `n` threads that have waited for longest, in whatever process they are; fewer if fewer wait.
 
         Raises:
-            RuntimeError: the caller does not hold the lock.
+            RuntimeError: the caller does not hold the lock; `LockLost`, if it did and lost it.
             ElectorUnavailable: it is not known whether they are notified.
         """
-        self._check_owned_to_notify()
+        self._check_owned("notify")
         number = int(operator.index(n))
         if number > 0:
             self._notify(min(number, wire.LIMIT_MAX))
@@ -229,7 +228,7 @@ class Condition:
         Raises:
             RuntimeError, ElectorUnavailable: as `notify`.
         """
-        self._check_owned_to_notify()
+        self._check_owned("notify")
         self._notify(None)
 
     def notifyAll(self) -> None:  # noqa: N802 -- threading's old spelling
@@ -237,9 +236,13 @@ class Condition:
         warnings.warn("notifyAll() is deprecated, use notify_all() instead", DeprecationWarning, stacklevel=2)
         self.notify_all()
 
-    def _check_owned_to_notify(self) -> None:
-        if not self._is_owned():
-            raise RuntimeError("cannot notify on un-acquired lock")
+    def _check_owned(self, to_do: str) -> None:
+        if self._is_owned():
+            return
+        lost = self._lock._lost() if isinstance(self._lock, NamedLock) else None  # noqa: SLF001 -- to say what happened
+        if lost is not None:
+            raise lost.loss()
+        raise RuntimeError(f"cannot {to_do} on un-acquired lock")
 
     def _notify(self, waiters: int | None) -> None:
         keeper, path, operation = self._keeper, self._shared.path, wire.new_id()

@@ -102,8 +102,8 @@ class RLock(NamedLock):
 
     def _lost(self) -> Hold | None:
         """The hold that this thread lost and has not released since as often as it had acquired it."""
-        lost = self._shared.lost
-        return lost if lost is not None and lost.recursion and lost.thread == this_thread() else None
+        lost = super()._lost()
+        return lost if lost is not None and lost.recursion else None
 
     def _refuse_after_loss(self) -> None:
         lost = self._lost()

@@ -377,6 +377,18 @@ def test_a_lock_that_is_lost_while_it_waits_to_begin(elector, conditions):
     assert conditions.of("q") == {}
 
 
+@pytest.mark.parametrize("kind", [Lock, RLock])
+def test_a_lock_that_was_lost_is_more_than_un_acquired(elector, conditions, kind):
+    condition = Condition(kind("x"), name="q")
+    for act in (condition.wait, condition.notify, condition.notify_all):
+        with pytest.raises(LockLost, match="because of the test"), condition:
+            elector.lose("x")
+            assert eventually(lambda: not condition._is_owned())
+            act()
+        with pytest.raises(RuntimeError, match="un-acquired"):
+            act()
+
+
 def test_a_lock_that_does_not_come_back_is_not_released(elector, conditions):
     """What the caller has to see is why, not "un-acquired lock"."""
     for kind in (Lock, RLock):
@@ -462,7 +474,7 @@ def test_names(elector, conditions):
 def test_its_elector_is_that_of_the_lock(elector, monkeypatch):
     monkeypatch.setenv("METAPARTICLE_SYNC_URL", "http://127.0.0.1:9")
     assert Condition(Lock("x", elector.url))._keeper.address.url == elector.url
-    assert Condition(name="q", base_uri=elector.url)._lock.base_uri == elector.url
+    assert Condition(name="q", base_uri=elector.url)._lock._base_uri == elector.url
     assert Condition(name="q")._keeper.address.port == 9
 
 

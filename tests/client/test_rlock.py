@@ -11,6 +11,7 @@ import threading
 import pytest
 
 from metaparticle_sync import Lock, LockLost, NotHeld, RLock
+from metaparticle_sync._clock import now
 from tests.client.fake_elector import eventually
 from tests.client.faults import refuses
 from tests.client.in_threads import InThread, interrupted_when
@@ -219,6 +220,19 @@ def test_time_that_runs_out_is_a_loss_for_nested_use(elector):
         with pytest.raises(LockLost):
             act()
     elector.start()
+
+
+def test_a_loss_that_nobody_has_noticed_yet_is_one(elector):
+    """The clock decides, not the keeper's thread, which may be late."""
+    lock = RLock("x")
+    for act in (lock.acquire, lock.release, lock._release_save):
+        lock.acquire()
+        lock._shared.hold.term.deadline = now()
+        with pytest.raises(LockLost):
+            act()
+        if act == lock.acquire:
+            with pytest.raises(LockLost):
+                lock.release()
 
 
 def test_release_of_what_the_elector_has_forgotten(elector):
