@@ -20,6 +20,7 @@ from metaparticle_sync import _waiting, wire
 from metaparticle_sync._address import resolve
 from metaparticle_sync._answers import Arrival, BarrierState, Refused
 from metaparticle_sync._calling import call_once, call_parked
+from metaparticle_sync._clock import now
 from metaparticle_sync._holds import Shared
 from metaparticle_sync._keeper import Keeper, keeper_of
 from metaparticle_sync._looking import look
@@ -28,8 +29,11 @@ from metaparticle_sync.errors import SyncError
 
 __all__ = ["Barrier", "BrokenBarrierError"]
 
-_LEAVE_SECONDS: Final = 0.5
-"""How long a party whose time is over goes on asking whether it has passed just then."""
+_LEAVE_SECONDS_MAX: Final = 0.4
+"""How much later than its deadline a party may begin to ask once more whether it has passed just then."""
+
+_LEAVE_SECONDS_MIN: Final = 0.01
+"""0 would be a single try."""
 
 
 class SharedBarrier(Shared):
@@ -102,7 +106,7 @@ class Barrier:
         self._timeout = timeout
         self._base_uri = base_uri
         self._keeper: Keeper = keeper_of(resolve(base_uri))
-        known_as = f"unnamed-{self._keeper.client}-{wire.new_id()}" if name is None else wire.check_name(name)
+        known_as = self._keeper.name_of(name)
         self._shared = self._keeper.holds.shared_of(SharedBarrier, known_as, count)
         if self._shared.parties != count:
             theirs = self._shared.parties
@@ -226,7 +230,8 @@ class _Party:
     def _has_passed(self, patience: Patience, patience_for: Callable[[float | None], Patience]) -> bool:
         arrival = call_parked(self._keeper, patience, self._ask, explain=self._explained)
         if arrival is None:
-            return self._has_passed_just_then(patience_for(_LEAVE_SECONDS))
+            left = patience.deadline + _LEAVE_SECONDS_MAX - now()
+            return self._has_passed_just_then(patience_for(max(_LEAVE_SECONDS_MIN, left)))
         if arrival.state == "acting":
             self._act(patience_for(None))
         self._client = ""

@@ -291,6 +291,12 @@ def test_at_fork_reinit_gives_all_back(semaphores):
     assert (semaphores["x"].value, semaphores["x"].extra) == (3, 0)
     semaphore._at_fork_reinit()
     assert semaphores["x"].extra == 0
+    semaphore.acquire()
+    semaphores.lose("x")
+    assert eventually(lambda: semaphore.held == 0)
+    semaphore._at_fork_reinit()
+    semaphore.release()
+    assert semaphores["x"].extra == 1
 
 
 def test_the_child_holds_nothing_and_gives_nothing_back(semaphores, elector):
