@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from threading import BrokenBarrierError
 from typing import Any, Final
@@ -58,7 +57,7 @@ class SharedBarrier(Shared):
     def heard_of_arrival(self, arrival: Arrival) -> None:
         """At least so many wait in that generation, or it is over. Threads may hear of it in any order."""
         is_over = arrival.state != "waiting"
-        at_least = (arrival.generation + 1, 0) if is_over else (arrival.generation, arrival.index + 1)
+        at_least = (arrival.generation + 1, 0) if is_over else (arrival.generation, arrival.number + 1)
         self.generation, self.waiting = max((self.generation, self.waiting), at_least)
         self.is_broken = False
 
@@ -216,7 +215,7 @@ class _Party:
         patience = patience_for(seconds)
         try:
             if self._has_passed(patience, patience_for) and self._arrived is not None:
-                return self._arrived.index
+                return self._arrived.number
         except BaseException as error:
             if self._client:
                 is_interrupted = not isinstance(error, SyncError)
@@ -262,7 +261,7 @@ class _Party:
         state = call_once(self._keeper, patience, leave, explain=self._explained)
         self._client = ""
         if self._arrived is not None and state == "passed":
-            self._shared.heard_of_arrival(replace(self._arrived, state=state))
+            self._shared.heard_of_arrival(self._arrived._replace(state=state))
         return state == "passed"
 
     def _explained(self, refusal: Refused) -> Exception | None:
