@@ -1,6 +1,6 @@
 """`threading.Barrier`, for parties in any process of the cluster.
 
-wait ── arrive ── 202: others are missing ── ask again ──┐
+wait ── arrive ── 202: others are missing ── say where ──┐
            │                                             ├── 200 passed ──────────────────────────> the index
            └─────────────────────────────────────────────┤── 200 acting: run the action ── open ──> the index
                                                          ├── 409 barrier_broken ──> BrokenBarrierError
@@ -239,6 +239,8 @@ class _Party:
     def _ask(self, client: str, wait_seconds: float, timeout: float) -> Arrival | None:
         shared, sidecar = self._shared, self._keeper.sidecar
         party = {"parties": shared.parties, "acts": bool(self._action)}
+        if self._arrived is None:  # First learn the place: an elector that restarts may not know it any more.
+            wait_seconds, timeout = 0.0, timeout - wait_seconds
         self._client = client
         arrival = sidecar.arrive(shared.path, client, self._holder, party, self._arrived, wait_seconds, timeout)
         shared.heard_of_arrival(arrival)

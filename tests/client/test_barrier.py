@@ -227,6 +227,7 @@ def test_a_long_wait_is_a_row_of_polls_that_say_where_it_stands(barriers, electo
     assert len({request.body["holder"] for request in asked}) == 1
     assert [request.body["arrived"] for request in asked[:2]] == [None, {"generation": 0, "index": 0}]
     assert [request.body["acts"] for request in asked[:2]] == [False, False]
+    assert [request.body["wait_seconds"] for request in asked[:2]] == [0, 0.08]
     barriers.arrive("x", 2)
     assert results_of(parties) == [0]
 
