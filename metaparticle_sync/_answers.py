@@ -6,7 +6,6 @@ Whatever does not look like an elector's answer raises `NoElector`: another serv
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from metaparticle_sync import wire
@@ -107,13 +106,12 @@ class EventState(NamedTuple):
     generation: int
 
 
-@dataclass(frozen=True)
-class Arrival:
-    """How a party of a barrier stands: `waiting`, `acting` or `passed`."""
+class Arrival(NamedTuple):
+    """How a party of a barrier stands: `waiting`, `acting` or `passed`. Its number is the index that it returns."""
 
     state: str
     generation: int
-    index: int
+    number: int
 
 
 class BarrierState(NamedTuple):

@@ -130,6 +130,9 @@ class Shared:
     def forget_all(self) -> None:
         """Begin anew, as after a fork."""
 
+    def close(self) -> None:
+        """The process is about to end, and gives everything back at once."""
+
 
 Kind = TypeVar("Kind", bound=Shared)
 
@@ -202,6 +205,12 @@ class Holds:
         """Holder ids of acquisitions under way, and whether they were lost or given up before they were granted."""
         for shared in list(self._shared.values()):
             shared.forget_all()
+
+    def close(self) -> None:
+        """Believe nothing any more, because the process is about to end."""
+        for shared in list(self._shared.values()):
+            shared.close()
+        self.forget_all()
 
     def __len__(self) -> int:
         return len(self._holds)

@@ -78,7 +78,7 @@ class Keeper:
 
     def close(self) -> None:
         """At the end of the process: believe nothing any more, then say so."""
-        self.holds.forget_all()
+        self.holds.close()
         self.is_closed = True
         if self.is_attached:
             self.is_attached = False

@@ -37,7 +37,7 @@ _REQUEST_SECONDS_MIN: Final = 0.05
 class SharedSemaphore(Shared):
     """A semaphore. `value` is the last that was heard of it."""
 
-    __slots__ = ("bounded", "limit", "losses", "permits", "terms", "value")
+    __slots__ = ("bounded", "given_back", "limit", "losses", "permits", "terms", "value")
 
     kind = "semaphore"
     collection = wire.SEMAPHORES_PATH
@@ -51,6 +51,8 @@ class SharedSemaphore(Shared):
         """By holder id."""
         self.losses: deque[Hold] = deque(maxlen=wire.PERMITS_MAX)
         """Permits that were lost, and whose holders have not tried to release them yet."""
+        self.given_back = 0
+        """Permits that went back when the process began to end, and that a thread which still runs may yet release."""
 
     def believe(self, hold: Hold) -> None:
         self.permits[hold.holder] = hold
@@ -68,6 +70,9 @@ class SharedSemaphore(Shared):
     def forget_all(self) -> None:
         self.permits.clear()
         self.losses.clear()
+
+    def close(self) -> None:
+        self.given_back += len(self.permits)
 
     def held(self) -> int:
         """How many permits this process certainly holds."""
@@ -88,6 +93,12 @@ class SharedSemaphore(Shared):
         for loss in told:
             self.losses.remove(loss)
         return told
+
+    def take_given_back(self, count: int) -> int:
+        """Up to so many of those that have gone back already."""
+        taken = min(count, self.given_back)
+        self.given_back -= taken
+        return taken
 
     def take_loss(self, hold: Hold) -> None:
         """The holder of this one has been told."""
@@ -171,13 +182,21 @@ def release(
 
     own = keeper.holds.part_with(choose)
     others = count - len(losses) - len(own)
-    returning = _Return(keeper, shared, own, others)
-    if others:
-        _release_others(keeper, patience, returning)
-    elif own:
-        _release_own(keeper, shared, returning)
+    returning = _Return(keeper, shared, own, others - shared.take_given_back(others))
+    try:
+        _release(keeper, shared, patience, returning)
+    except (ElectorRefused, ValueError):
+        shared.losses.extendleft(reversed(losses))  # Nothing was released: the next release tells of them.
+        raise
     if losses:
         raise losses[0].loss()
+
+
+def _release(keeper: Keeper, shared: SharedSemaphore, patience: Patience, returning: _Return) -> None:
+    if returning.others:
+        _release_others(keeper, patience, returning)
+    elif returning.own:
+        _release_own(keeper, shared, returning)
 
 
 def _release_own(keeper: Keeper, shared: SharedSemaphore, returning: _Return) -> None:

@@ -120,7 +120,7 @@ class Sidecar:
         timeout: float,
     ) -> Arrival:
         """Arrive at a barrier, or wait for the others where this party has `arrived`; for a while."""
-        place = None if arrived is None else {"generation": arrived.generation, "index": arrived.index}
+        place = None if arrived is None else {"generation": arrived.generation, "index": arrived.number}
         fields = {"client": client, "holder": holder, "arrived": place, "wait_seconds": round(wait_seconds, 3)}
         return self._ask(_answers.arrival, "PUT", path, json.dumps(fields | dict(party)), timeout)
 

@@ -1,6 +1,6 @@
 """`threading.Barrier`, for parties in any process of the cluster.
 
-wait ── arrive ── 202: others are missing ── ask again ──┐
+wait ── arrive ── 202: others are missing ── say where ──┐
            │                                             ├── 200 passed ──────────────────────────> the index
            └─────────────────────────────────────────────┤── 200 acting: run the action ── open ──> the index
                                                          ├── 409 barrier_broken ──> BrokenBarrierError
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from threading import BrokenBarrierError
 from typing import Any, Final
@@ -20,6 +19,7 @@ from metaparticle_sync import _waiting, wire
 from metaparticle_sync._address import resolve
 from metaparticle_sync._answers import Arrival, BarrierState, Refused
 from metaparticle_sync._calling import call_once, call_parked
+from metaparticle_sync._clock import now
 from metaparticle_sync._holds import Shared
 from metaparticle_sync._keeper import Keeper, keeper_of
 from metaparticle_sync._looking import look
@@ -28,8 +28,11 @@ from metaparticle_sync.errors import SyncError
 
 __all__ = ["Barrier", "BrokenBarrierError"]
 
-_LEAVE_SECONDS: Final = 0.5
-"""How long a party whose time is over goes on asking whether it has passed just then."""
+_LEAVE_SECONDS_MAX: Final = 0.4
+"""How much later than its deadline a party may begin to ask once more whether it has passed just then."""
+
+_LEAVE_SECONDS_MIN: Final = 0.01
+"""0 would be a single try."""
 
 
 class SharedBarrier(Shared):
@@ -54,7 +57,7 @@ class SharedBarrier(Shared):
     def heard_of_arrival(self, arrival: Arrival) -> None:
         """At least so many wait in that generation, or it is over. Threads may hear of it in any order."""
         is_over = arrival.state != "waiting"
-        at_least = (arrival.generation + 1, 0) if is_over else (arrival.generation, arrival.index + 1)
+        at_least = (arrival.generation + 1, 0) if is_over else (arrival.generation, arrival.number + 1)
         self.generation, self.waiting = max((self.generation, self.waiting), at_least)
         self.is_broken = False
 
@@ -102,7 +105,7 @@ class Barrier:
         self._timeout = timeout
         self._base_uri = base_uri
         self._keeper: Keeper = keeper_of(resolve(base_uri))
-        known_as = f"unnamed-{self._keeper.client}-{wire.new_id()}" if name is None else wire.check_name(name)
+        known_as = self._keeper.name_of(name)
         self._shared = self._keeper.holds.shared_of(SharedBarrier, known_as, count)
         if self._shared.parties != count:
             theirs = self._shared.parties
@@ -212,7 +215,7 @@ class _Party:
         patience = patience_for(seconds)
         try:
             if self._has_passed(patience, patience_for) and self._arrived is not None:
-                return self._arrived.index
+                return self._arrived.number
         except BaseException as error:
             if self._client:
                 is_interrupted = not isinstance(error, SyncError)
@@ -226,7 +229,8 @@ class _Party:
     def _has_passed(self, patience: Patience, patience_for: Callable[[float | None], Patience]) -> bool:
         arrival = call_parked(self._keeper, patience, self._ask, explain=self._explained)
         if arrival is None:
-            return self._has_passed_just_then(patience_for(_LEAVE_SECONDS))
+            left = patience.deadline + _LEAVE_SECONDS_MAX - now()
+            return self._has_passed_just_then(patience_for(max(_LEAVE_SECONDS_MIN, left)))
         if arrival.state == "acting":
             self._act(patience_for(None))
         self._client = ""
@@ -235,6 +239,8 @@ class _Party:
     def _ask(self, client: str, wait_seconds: float, timeout: float) -> Arrival | None:
         shared, sidecar = self._shared, self._keeper.sidecar
         party = {"parties": shared.parties, "acts": bool(self._action)}
+        if self._arrived is None:  # First learn the place: an elector that restarts may not know it any more.
+            wait_seconds, timeout = 0.0, timeout - wait_seconds
         self._client = client
         arrival = sidecar.arrive(shared.path, client, self._holder, party, self._arrived, wait_seconds, timeout)
         shared.heard_of_arrival(arrival)
@@ -257,7 +263,7 @@ class _Party:
         state = call_once(self._keeper, patience, leave, explain=self._explained)
         self._client = ""
         if self._arrived is not None and state == "passed":
-            self._shared.heard_of_arrival(replace(self._arrived, state=state))
+            self._shared.heard_of_arrival(self._arrived._replace(state=state))
         return state == "passed"
 
     def _explained(self, refusal: Refused) -> Exception | None:

@@ -62,7 +62,7 @@ class Semaphore:
         self._unavailable_seconds = _waiting.checked_unavailable_seconds(unavailable_seconds)
         self._base_uri = base_uri
         self._keeper: Keeper = keeper_of(resolve(base_uri))
-        known_as = f"unnamed-{self._keeper.client}-{wire.new_id()}" if name is None else wire.check_name(name)
+        known_as = self._keeper.name_of(name)
         self._shared = self._keeper.holds.shared_of(SharedSemaphore, known_as, limit, self._is_bounded)
         if (self._shared.limit, self._shared.bounded) != (limit, self._is_bounded):
             ours, theirs = _described(limit, self._is_bounded), _described(self._shared.limit, self._shared.bounded)

@@ -153,13 +153,14 @@ def test_it_is_threading_s_error():
     assert BrokenBarrierError is threading.BrokenBarrierError
 
 
-def test_others_count_other_parties(barriers):
+def test_others_count_other_parties(barriers, elector):
     barriers.arrive("x", 4)
     barrier = Barrier(3, name="x")
     for use in (barrier.wait, barrier.abort, barrier.reset):
         with pytest.raises(ValueError, match=r"^it has 4 parties and not 3: so says process host:17 worker\.py$"):
             use()
     assert barriers["x"].waiting == 1
+    assert elector.asked("DELETE", "/barriers") == []
     with pytest.raises(ValueError, match="'x' can not be a barrier of 5: in this process it is one of 3"):
         Barrier(5, name="x")
 
@@ -226,6 +227,7 @@ def test_a_long_wait_is_a_row_of_polls_that_say_where_it_stands(barriers, electo
     assert len({request.body["holder"] for request in asked}) == 1
     assert [request.body["arrived"] for request in asked[:2]] == [None, {"generation": 0, "index": 0}]
     assert [request.body["acts"] for request in asked[:2]] == [False, False]
+    assert [request.body["wait_seconds"] for request in asked[:2]] == [0, 0.08]
     barriers.arrive("x", 2)
     assert results_of(parties) == [0]
 

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from metaparticle_sync import BoundedSemaphore, ElectorUnavailable, LockLost, Semaphore
+from metaparticle_sync._clock import now
 from tests.client.fake_elector import eventually
 from tests.client.fake_semaphores import FakeSemaphores
 from tests.client.faults import drop, hang, refuses
@@ -89,6 +90,7 @@ def test_a_permit_that_somebody_else_gave_back(semaphores):
     semaphores.release_anonymously("x")
     with pytest.raises(ValueError, match="too many times"):
         bounded.release(2)
+    assert bounded.held == 2  # Nothing was changed.
     bounded.release()
     assert semaphores["x"].value == 2
 
@@ -188,6 +190,53 @@ def test_the_end_of_a_with_tells_the_loss(semaphores):
         raise KeyError
     semaphore.release()
     assert semaphores["x"].value == 3
+
+
+def test_the_end_of_a_with_tells_its_own_loss(semaphores):
+    semaphore = Semaphore(3, name="x")
+    semaphore.acquire()
+    with pytest.raises(LockLost) as of_the_with, semaphore:
+        semaphores.lose("x")
+        semaphores.lose("x")
+        assert eventually(lambda: semaphore.held == 0)
+    with pytest.raises(LockLost) as of_the_first:
+        semaphore.release()
+    assert of_the_first.value.token < of_the_with.value.token
+    assert (semaphores["x"].value, semaphores["x"].extra) == (3, 0)
+
+
+def test_a_refused_release_keeps_the_loss_for_the_next(semaphores):
+    bounded = BoundedSemaphore(3, name="x")
+    bounded.acquire()
+    semaphores.lose("x")
+    assert eventually(lambda: bounded.held == 0)
+    with pytest.raises(ValueError, match="too many times"):
+        bounded.release(2)
+    with pytest.raises(LockLost):
+        bounded.release()
+
+
+def test_a_loss_that_nobody_has_noticed_yet(semaphores, monkeypatch):
+    semaphore = Semaphore(3, name="x")
+    semaphore.acquire()
+    for module in ("_permits", "_keeper"):
+        monkeypatch.setattr(f"metaparticle_sync.{module}.now", lambda: now() + 60)
+    with pytest.raises(LockLost, match="its time ran out"):
+        semaphore.release()
+    assert semaphores["x"].extra == 0
+
+
+def test_what_went_back_at_the_end_of_the_process_is_not_released_again(semaphores):
+    semaphore = Semaphore(3, name="x")
+    semaphore.acquire()
+    semaphore.acquire()
+    semaphores["x"].permits.clear()
+    semaphore._keeper.close()
+    assert semaphore.held == 0
+    semaphore.release()
+    assert semaphores["x"].value == 3
+    semaphore.release(2)
+    assert semaphores["x"].value == 4
 
 
 def test_a_with_is_not_told_of_another_loss(semaphores):

@@ -291,6 +291,12 @@ def test_at_fork_reinit_gives_all_back(semaphores):
     assert (semaphores["x"].value, semaphores["x"].extra) == (3, 0)
     semaphore._at_fork_reinit()
     assert semaphores["x"].extra == 0
+    semaphore.acquire()
+    semaphores.lose("x")
+    assert eventually(lambda: semaphore.held == 0)
+    semaphore._at_fork_reinit()
+    semaphore.release()
+    assert semaphores["x"].extra == 1
 
 
 def test_the_child_holds_nothing_and_gives_nothing_back(semaphores, elector):
@@ -332,11 +338,13 @@ def test_interrupt_leaves_no_place_and_no_permit(semaphores, interrupt_soon):
 
 
 def test_reset_connections_and_forgotten_clients(semaphores, elector):
+    elector.tick_seconds = 30.0
     semaphore = Semaphore(2, name="x")
     semaphore.acquire()
     elector.inject("PUT", "/semaphores", drop, times=2)
     assert semaphore.acquire()
     with elector.changed:
+        elector.muted.update(elector.clients.values())  # The keeper's thread notices nothing.
         elector.clients.clear()
     semaphore.release(2)
     assert semaphores["x"].value == 2
