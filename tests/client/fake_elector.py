@@ -59,6 +59,9 @@ class FakeElector:
         self.tokens = 100
         self.kinds: dict[str, Any] = {}
         """What else than locks it has, by the first part of the path: see `fake_semaphores`."""
+        self.metadata: dict[int, dict[str, Any]] = {}
+        """What the holder of each token said about itself."""
+        self.sends_tags = True
         self.muted: set[str] = set()
         """Addresses of streams on which nothing is sent any more."""
         self.port = 0
@@ -125,6 +128,7 @@ class FakeElector:
         with self.changed:
             self.tokens += 1
             self.locks[name] = ("other", "0" * 32, self.tokens)
+            self.changed.notify_all()
 
     def free(self, name: str) -> None:
         with self.changed:
@@ -214,12 +218,14 @@ class Handler(BaseHTTPRequestHandler):
 
     do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 -- http.server's names
 
-    def answer(self, status: int, body: Any = None, content_type: str = "application/json") -> None:
+    def answer(self, status: int, body: Any = None, content_type: str = "application/json", headers: Any = ()) -> None:
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
         if data:
             self.send_header("Content-Type", content_type)
-        if status != 204:
+        for name, value in headers:
+            self.send_header(name, value)
+        if status not in {204, 304}:
             self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -326,12 +332,32 @@ class Handler(BaseHTTPRequestHandler):
                 self._acquire(name, body)
 
     def _read(self, name: str) -> None:
-        lock = self.server.fake.locks.get(name)
-        if lock is None:
-            self.problem(404, "lock_free")
+        fake = self.server.fake
+        lock = self._changed_lock(name)
+        tags = [("ETag", _tag(lock))] if fake.sends_tags else []
+        if self.server.is_dead:
             return
-        spec = {"owner": "pod-7", "process": "host:17 worker.py", "acquiredAt": "2026-01-01T00:00:00Z"}
-        self.answer(200, {"kind": "Lock", "metadata": {"name": name}, "spec": spec | {"token": str(lock[2])}})
+        if _tag(lock) == self.headers.get("If-None-Match"):
+            self.answer(304, headers=tags)
+        elif lock is None:
+            body = {"type": "about:blank", "title": "free", "status": 404, "code": "lock_free", "detail": "it is free"}
+            self.answer(404, body, wire.PROBLEM_TYPE, tags)
+        else:
+            spec = {"owner": "pod-7", "process": "host:17 worker.py", "acquiredAt": "2026-01-01T00:00:00Z"}
+            more = {"metadata": fake.metadata[lock[2]]} if lock[2] in fake.metadata else {}
+            record = {"kind": "Lock", "metadata": {"name": name}, "spec": spec | {"token": str(lock[2])} | more}
+            self.answer(200, record, headers=tags)
+
+    def _changed_lock(self, name: str) -> tuple[str, str, int] | None:
+        """The lock as soon as it is another one than the caller knows, or at the end of its time."""
+        fake = self.server.fake
+        until = time.monotonic() + float(self.headers.get("Prefer", "wait=0").removeprefix("wait="))
+        while _tag(fake.locks.get(name)) == self.headers.get("If-None-Match") and not self.server.is_dead:
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            fake.changed.wait(left)
+        return fake.locks.get(name)
 
     def _release(self, name: str, body: dict[str, Any]) -> None:
         fake = self.server.fake
@@ -366,6 +392,9 @@ class Handler(BaseHTTPRequestHandler):
             if lock is None and queue and queue[0] == holder:
                 fake.tokens += 1
                 lock = fake.locks[name] = (client, holder, fake.tokens)
+                if "metadata" in body:
+                    fake.metadata[fake.tokens] = body["metadata"]
+                fake.changed.notify_all()
             if lock is not None and lock[1] == holder:
                 if holder in queue:
                     queue.remove(holder)
@@ -399,3 +428,7 @@ class Handler(BaseHTTPRequestHandler):
                 "incarnation": fake.incarnation,
             },
         )
+
+
+def _tag(lock: tuple[str, str, int] | None) -> str:
+    return 'W/"free"' if lock is None else f'W/"{lock[2]}"'
