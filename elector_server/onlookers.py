@@ -95,9 +95,8 @@ class Scene:
             StoreDown: the time is over, and the store was silent for too long to know.
         """
         try:
-            return (
-                await self._looks.until(lambda sight: sight if is_news(sight.record) else None, seconds, departure)
-            ).record
+            news = await self._looks.until(lambda sight: sight if is_news(sight.record) else None, seconds, departure)
+            return news.record
         except (TimeoutError, Departed):
             pass
         silent_seconds = self._core.clock.now() - self._heard_at
