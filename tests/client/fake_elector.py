@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from metaparticle_sync import wire
+from tests.client.fake_looks import look
 
 BOUND_SECONDS = 20.0
 
@@ -59,8 +60,7 @@ class FakeElector:
         self.tokens = 100
         self.kinds: dict[str, Any] = {}
         """What else than locks it has, by the first part of the path: see `fake_semaphores`."""
-        self.metadata: dict[int, dict[str, Any]] = {}
-        """What the holder of each token said about itself."""
+        self.metadata: dict[int, Any] = {}  # Of the holder of each token.
         self.sends_tags = True
         self.muted: set[str] = set()
         """Addresses of streams on which nothing is sent any more."""
@@ -221,9 +221,7 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status: int, body: Any = None, content_type: str = "application/json", headers: Any = ()) -> None:
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
-        if data:
-            self.send_header("Content-Type", content_type)
-        for name, value in headers:
+        for name, value in [*([("Content-Type", content_type)] if data else []), *headers]:
             self.send_header(name, value)
         if status not in {204, 304}:
             self.send_header("Content-Length", str(len(data)))
@@ -325,39 +323,11 @@ class Handler(BaseHTTPRequestHandler):
     def _lock(self, name: str, body: dict[str, Any]) -> None:
         with self.server.fake.changed:
             if self.command == "GET":
-                self._read(name)
+                look(self, name)
             elif self.command == "DELETE":
                 self._release(name, body)
             else:
                 self._acquire(name, body)
-
-    def _read(self, name: str) -> None:
-        fake = self.server.fake
-        lock = self._changed_lock(name)
-        tags = [("ETag", _tag(lock))] if fake.sends_tags else []
-        if self.server.is_dead:
-            return
-        if _tag(lock) == self.headers.get("If-None-Match"):
-            self.answer(304, headers=tags)
-        elif lock is None:
-            body = {"type": "about:blank", "title": "free", "status": 404, "code": "lock_free", "detail": "it is free"}
-            self.answer(404, body, wire.PROBLEM_TYPE, tags)
-        else:
-            spec = {"owner": "pod-7", "process": "host:17 worker.py", "acquiredAt": "2026-01-01T00:00:00Z"}
-            more = {"metadata": fake.metadata[lock[2]]} if lock[2] in fake.metadata else {}
-            record = {"kind": "Lock", "metadata": {"name": name}, "spec": spec | {"token": str(lock[2])} | more}
-            self.answer(200, record, headers=tags)
-
-    def _changed_lock(self, name: str) -> tuple[str, str, int] | None:
-        """The lock as soon as it is another one than the caller knows, or at the end of its time."""
-        fake = self.server.fake
-        until = time.monotonic() + float(self.headers.get("Prefer", "wait=0").removeprefix("wait="))
-        while _tag(fake.locks.get(name)) == self.headers.get("If-None-Match") and not self.server.is_dead:
-            left = until - time.monotonic()
-            if left <= 0:
-                break
-            fake.changed.wait(left)
-        return fake.locks.get(name)
 
     def _release(self, name: str, body: dict[str, Any]) -> None:
         fake = self.server.fake
@@ -392,8 +362,7 @@ class Handler(BaseHTTPRequestHandler):
             if lock is None and queue and queue[0] == holder:
                 fake.tokens += 1
                 lock = fake.locks[name] = (client, holder, fake.tokens)
-                if "metadata" in body:
-                    fake.metadata[fake.tokens] = body["metadata"]
+                fake.metadata[fake.tokens] = body.get("metadata", {})
                 fake.changed.notify_all()
             if lock is not None and lock[1] == holder:
                 if holder in queue:
@@ -428,7 +397,3 @@ class Handler(BaseHTTPRequestHandler):
                 "incarnation": fake.incarnation,
             },
         )
-
-
-def _tag(lock: tuple[str, str, int] | None) -> str:
-    return 'W/"free"' if lock is None else f'W/"{lock[2]}"'

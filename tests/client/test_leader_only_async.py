@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from metaparticle_sync import _candidate, current_leadership, leader_only
+from metaparticle_sync._sidecar import Sidecar
 from tests.client.fake_elector import eventually
 from tests.client.faults import hang
 
@@ -83,6 +84,30 @@ def test_the_event_loop_goes_on_while_a_task_waits_and_while_it_leaves(elector):
         handler.answer(204)
 
     asyncio.run(main())
+
+
+def test_no_request_is_made_in_the_thread_of_the_event_loop(elector, monkeypatch):
+    threads = []
+    send = Sidecar._send
+
+    def noted(*arguments):
+        threads.append(threading.current_thread())
+        return send(*arguments)
+
+    async def main():
+        async with leader_only("e"):
+            pass
+        elector.take("e")
+        waiting = asyncio.create_task(leader_only("e")(asyncio.sleep)(0))
+        assert await soon(lambda: elector.queues.get("e"))
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    monkeypatch.setattr(Sidecar, "_send", noted)
+    asyncio.run(main())
+    assert len(elector.asked("DELETE", "/locks/e")) >= 2
+    assert len(threads) >= 5
+    assert threading.main_thread() not in threads
 
 
 def test_a_cancelled_candidate_gives_up(elector):
