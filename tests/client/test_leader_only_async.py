@@ -64,6 +64,8 @@ def test_the_event_loop_goes_on_while_a_task_waits_and_while_it_leaves(elector):
         counting = asyncio.create_task(count())
         waiting = asyncio.create_task(leader_only("e")(asyncio.sleep)(0))
         assert await soon(lambda: elector.queues.get("e"))
+        threads = [thread for thread in threading.enumerate() if thread.name == "metaparticle_sync: candidate for e"]
+        assert [thread.daemon for thread in threads] == [True]  # The end of the process does not wait for it.
         before = len(turns)
         assert await soon(lambda: len(turns) >= before + 20)
         elector.inject("DELETE", "/locks/e", slow)
