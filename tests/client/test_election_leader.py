@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from metaparticle_sync import Election, ElectorRefused, ElectorUnavailable, Leader, leader_of
+from metaparticle_sync import Election, ElectorRefused, ElectorUnavailable, Leader, leader_of, leader_only
 from tests.client.fake_elector import eventually
 from tests.client.faults import hang
 from tests.client.test_election import running
@@ -147,7 +147,8 @@ def test_changes_yield_what_is_now_and_each_change(elector, watching):
     assert eventually(lambda: seen == [None, 101, 102, None])
 
 
-def test_changes_wait_at_the_elector(elector, watching):
+def test_changes_wait_at_the_elector(elector, watching, monkeypatch):
+    monkeypatch.setattr("metaparticle_sync.leader._NO_TAG_SECONDS", 0.0)
     elector.take("e")
     seen = watching(Election("e").changes())
     assert eventually(lambda: len(elector.asked("GET", "/locks/e")) == 2)
@@ -248,6 +249,7 @@ def test_shutdown_ends_the_changes_of_the_election(elector, watching):
 def test_closing_one_does_not_disturb_a_request_that_uses_its_connection_now(elector, running):
     """The connection was given back after the last look; now a campaign waits on it."""
     elector.take("busy")
+    leader_only("other")(lambda: None)()  # From here on there are a session and its stream.
     changes = Election("e").changes()
     assert next(changes) is None
     election = Election("busy")
@@ -263,9 +265,20 @@ def test_changes_at_an_elector_without_tags(elector, watching, monkeypatch):
     monkeypatch.setattr("metaparticle_sync.leader._NO_TAG_SECONDS", 0.01)
     elector.sends_tags = False
     seen = watching(Election("e").changes())
-    assert eventually(lambda: seen == [None])
+    assert eventually(lambda: len(elector.asked("GET", "/locks/e")) > 5)
+    assert seen == [None]
     elector.take("e")
     assert eventually(lambda: seen == [None, 101])
+
+
+def test_an_elector_without_tags_is_not_asked_all_the_time(elector, watching, monkeypatch):
+    monkeypatch.setattr("metaparticle_sync.leader._NO_TAG_SECONDS", 1000.0)
+    elector.sends_tags = False
+    seen = watching(Election("e").changes())
+    assert eventually(lambda: seen == [None])
+    for _ in range(50):
+        leader_of("other")
+    assert len(elector.asked("GET", "/locks/e")) == 1
 
 
 # Resign ---------------------------------------------------------------------------------------------------------------
