@@ -76,11 +76,13 @@ class Term:
             return True
 
     def leave(self, *, failed: bool) -> None:
-        """Release, if nobody else works under it.
+        """Release, if nobody else works under it. A forked child has nothing to release.
 
         Raises:
             LockLost: it was lost; not if the work failed by itself.
         """
+        if self._hold.process != os.getpid():
+            return
         with self._mutex:
             self._users -= 1
             is_last = self._users == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 
 import pytest
@@ -25,7 +26,7 @@ def test_a_coroutine_function_runs_as_the_leader(elector):
         assert elector.locks["e"][2] == current_leadership().token
         return number
 
-    assert asyncio.iscoroutinefunction(body)
+    assert inspect.iscoroutinefunction(body)
     assert asyncio.run(body(3)) == 3
     assert elector.locks == {}
 

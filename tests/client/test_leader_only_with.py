@@ -117,6 +117,21 @@ def test_another_thread_is_another_candidate(elector):
         assert found == [1]
 
 
+def test_a_forked_child_that_leaves_the_body_releases_nothing(elector):
+    with leader_only("e") as leadership:
+        only = leader_only("e")
+        with only:
+            child = os.fork()
+            if child == 0:
+                try:
+                    only.__exit__(None, None, None)
+                finally:
+                    os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert leadership.held
+        assert elector.asked("DELETE", "/") == []
+
+
 def test_a_forked_child_does_not_lead(elector):
     with leader_only("e") as leadership:
         child = os.fork()

@@ -141,9 +141,11 @@ def test_one_who_leaves_does_not_end_the_watch_of_others():
         await until(lambda: store.lists == 2 and store.watches)
         leaving.gone.set()
         assert await first == 0
-        assert store.watches == 1
+        third = asyncio.create_task(look(elector, 0))
+        await until(lambda: store.lists == 3)
         record = await store.create(KIND, "x", "s", SPEC)
-        assert await second == record.version
+        assert await asyncio.gather(second, third) == [record.version] * 2
+        assert store.opened == 1
 
     with_elector(scenario)
 
@@ -236,6 +238,20 @@ def test_a_change_between_the_read_and_the_wait_is_not_missed():
         store.list = stale  # type: ignore[method-assign]
         assert await look(elector, 0) == record.version
         leaving.gone.set()
+        assert await first == record.version
+
+    with_elector(scenario)
+
+
+def test_what_others_have_not_seen_yet_is_no_news_for_one_who_knows_it():
+    """And those who wait already hear of it by the read of the one who comes."""
+
+    async def scenario(elector: Elector, store: Store) -> None:
+        store.is_deaf = True
+        first = asyncio.create_task(look(elector, 0))
+        await until(lambda: store.watches)
+        record = await store.create(KIND, "x", "s", SPEC)
+        assert await look(elector, record.version, 0.05) == record.version
         assert await first == record.version
 
     with_elector(scenario)
