@@ -66,7 +66,9 @@ class Acquisitions:
         self._core = core
         self._clients = client_sessions
 
-    def join(self, name: str, client_id: str, holder: str, *, queues: bool) -> tuple[NamedLock, Waiter] | Granted:
+    def join(
+        self, name: str, client_id: str, holder: str, *, queues: bool, metadata: str = ""
+    ) -> tuple[NamedLock, Waiter] | Granted:
         """Begin an acquisition, or go on with it; one that does not queue is a single try.
 
         The same call again with the same holder id gives the same answer, and keeps the place in the queue.
@@ -82,7 +84,7 @@ class Acquisitions:
         lock = self._core.named(name)
         if lock.hold is not None and lock.hold.holder == holder:
             return self._granted_before(lock.hold, client)
-        return lock, self._waiter(lock, client, holder, queues=queues)
+        return lock, self._waiter(lock, client, holder, queues=queues, metadata=metadata)
 
     def _granted_before(self, hold: LocalHold, client: Client) -> Granted:
         if hold.client is not client:
@@ -98,12 +100,12 @@ class Acquisitions:
             hold.name, hold.holder, hold.token, self._clients.valid_seconds(hold.client), hold.session.incarnation
         )
 
-    def _waiter(self, lock: NamedLock, client: Client, holder: str, *, queues: bool) -> Waiter:
+    def _waiter(self, lock: NamedLock, client: Client, holder: str, *, queues: bool, metadata: str) -> Waiter:
         waiter = lock.find(holder)
         if waiter is None:
             if holder in client.waiting or holder in client.holds:
                 raise BadBody(f"holder {holder[:8]}... is in use for another lock: use a fresh id for each acquisition")
-            waiter = Waiter(holder, client, self._core.identity.owner, queues=queues)
+            waiter = Waiter(holder, client, self._core.identity.owner, queues=queues, metadata=metadata)
             waiter.listen()
             lock.join(waiter)
             client.waiting[holder] = lock.name

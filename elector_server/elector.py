@@ -31,6 +31,7 @@ from elector_server.foreign_sessions import ForeignSessions
 from elector_server.legacy import LegacyHolds
 from elector_server.named_lock import NamedLock
 from elector_server.named_record import NamedRecord
+from elector_server.onlookers import Onlookers
 from elector_server.own_session import Identity, OwnSession
 from elector_server.parking import Departure
 from elector_server.problems import (
@@ -102,6 +103,7 @@ class Elector:
             shared.kind: shared for shared in (self.semaphores, self.events, self.conditions, self.barriers)
         }
         self.client_sessions.presenters[semaphore.KIND] = self.semaphores.present
+        self._onlookers = Onlookers(self)
         self._keeper = SessionKeeper(self)
         self._legacy = LegacyHolds(self, self.client_sessions)
         self._sweep = Sweep(self, self.client_sessions, self._keeper.free_records_of)
@@ -147,6 +149,7 @@ class Elector:
             lock.fail_waiters(ElectorStopping())
         for record in list(self.records.values()):
             record.fail(ElectorStopping())
+        self._onlookers.end(ElectorStopping())
         self.client_sessions.clients.end_streams()
 
     async def stop(self) -> None:
@@ -221,9 +224,17 @@ class Elector:
     # Locks ----------------------------------------------------------------------------------------------------------
 
     async def acquire(
-        self, name: str, client_id: str, holder: str, wait_seconds: float, departure: Departure | None = None
+        self,
+        name: str,
+        client_id: str,
+        holder: str,
+        wait_seconds: float,
+        departure: Departure | None = None,
+        metadata: str = "",
     ) -> Granted | StillWaiting:
         """Acquire a lock for a client, waiting for at most `wait_seconds`; 0 is a single try.
+
+        `metadata` is what the client says about itself while it holds, a JSON object as compact text.
 
         The same call again with the same holder id gives the same answer, and keeps the place in the queue.
 
@@ -234,7 +245,7 @@ class Elector:
             ElectorStarting, ElectorStopping, ElectorBusy, StoreDown, QueueFull: not now.
         """
         seconds = await self.admit(wait_seconds) or CLAIM_SECONDS
-        begun = self._acquisitions.join(name, client_id, holder, queues=wait_seconds > 0)
+        begun = self._acquisitions.join(name, client_id, holder, queues=wait_seconds > 0, metadata=metadata)
         if isinstance(begun, Granted):
             return begun
         return await self._acquisitions.answer(*begun, seconds, departure)
@@ -247,8 +258,8 @@ class Elector:
         """
         if self._stopping:
             raise ElectorStopping
-        if wait_seconds > 0 and not self._has_room():
-            raise ElectorBusy("hardly any more files can be opened; raise the limit of open files")
+        if wait_seconds > 0:
+            self._require_room()
         started_at = self.clock.now()
         if self.session is None:
             await self._require_session()
@@ -281,6 +292,10 @@ class Elector:
         taken = await self._legacy.post(name, await self._require_session())
         return taken, await self.read_lock(name)
 
+    def _require_room(self) -> None:
+        if not self._has_room():
+            raise ElectorBusy("hardly any more files can be opened; raise the limit of open files")
+
     async def _require_session(self) -> OwnSession:
         if self._stopping:
             raise ElectorStopping
@@ -304,6 +319,22 @@ class Elector:
             StoreDown: the store did not answer.
         """
         record = await self._acquisitions.read(name)
+        return self._view(record) if record is not None else None
+
+    async def look(
+        self, name: str, is_news: Callable[[LockView | None], bool], wait_seconds: float, departure: Departure
+    ) -> LockView | None:
+        """Who holds a lock, as soon as that is news, at the latest after `wait_seconds`.
+
+        Raises:
+            StoreDown, ElectorStopping, ElectorBusy: not now.
+        """
+        if self._stopping:
+            raise ElectorStopping
+        self._require_room()
+        record = await self._onlookers.look(
+            name, lambda record: is_news(self._view(record) if record is not None else None), wait_seconds, departure
+        )
         return self._view(record) if record is not None else None
 
     async def list_locks(self) -> list[LockView]:

@@ -29,6 +29,7 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 log = logging.getLogger("elector")
 
+_NEEDED_HEADERS: Final = frozenset({b"content-type", b"if-none-match", b"prefer"})
 _METHODS: Final = ("DELETE", "GET", "POST", "PUT")
 _KNOWN_METHODS: Final = frozenset({*_METHODS, "HEAD", "OPTIONS", "PATCH"})
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -97,9 +98,9 @@ async def _body_taken() -> dict[str, Any]:
 
 
 def _forget_headers(scope: Scope) -> None:
-    """Keep the one header that is still needed: a parked request lasts long, and each header costs 150 bytes."""
+    """Keep the few headers that are still needed: a parked request lasts long, and each header costs 150 bytes."""
     headers = scope["headers"]
-    headers[:] = [header for header in headers if header[0] == b"content-type"]
+    headers[:] = [header for header in headers if header[0] in _NEEDED_HEADERS]
 
 
 def decoded_path(scope: Scope) -> str:

@@ -220,8 +220,8 @@ class NamedLock:
                     self._forget()
                 except StoreWentBack as error:
                     session.lose(str(error))
-                except rules.QueueFull:
-                    self.fail_waiters(QueueFull(self.name, rules.QUEUE_TICKETS_MAX))
+                except rules.QueueFull as full:
+                    self.fail_waiters(QueueFull(self.name, full.tickets))
                 except StoreUnavailable as error:
                     self.silence.refused(error)
                     self._refuse_tries(StoreDown(str(error)))

@@ -40,9 +40,11 @@ class Grant:
 class Waiter:
     """One acquisition that waits here. Between two polls it has no future, and nobody listens."""
 
-    __slots__ = ("_claimant", "_client", "_owner", "future", "generation", "holder", "legacy", "queues")
+    __slots__ = ("_claimant", "_client", "_metadata", "_owner", "future", "generation", "holder", "legacy", "queues")
 
-    def __init__(self, holder: str, client: Client, owner: str, *, queues: bool, legacy: bool = False) -> None:
+    def __init__(
+        self, holder: str, client: Client, owner: str, *, queues: bool, legacy: bool = False, metadata: str = ""
+    ) -> None:
         self.holder = holder
         self.queues = queues
         self.legacy = legacy
@@ -50,6 +52,7 @@ class Waiter:
         self.future: asyncio.Future[Grant] | None = None
         self._client = client
         self._owner = owner
+        self._metadata = metadata
         self._claimant: Claimant | None = None
 
     @property
@@ -68,6 +71,7 @@ class Waiter:
                 process=self._client.process,
                 lease_seconds=session.durations.lease_seconds,
                 legacy=self.legacy,
+                metadata=self._metadata,
             )
         return claimant
 

@@ -2,8 +2,8 @@
 
     python examples/nightly_report.py reports/
 
-Start it twice at the same moment: one process makes the report, the other says that it need not. The lock alone is not
-enough for "once": whoever comes late finds it free again. So the holder looks, under the lock, for what was made.
+Start it twice at the same moment: one process makes the report, the other says that it need not. That alone is not
+enough for "once": whoever comes late finds nobody at work. So the one at work looks first for what was made.
 """
 
 from __future__ import annotations
@@ -13,31 +13,23 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from metaparticle_sync import Lock
+from metaparticle_sync import leader_only
 
 
-def main(folder: Path) -> None:
-    report = folder / f"report-{datetime.now(UTC).date()}.txt"
-    lock = Lock("nightly-report")
-    if not lock.acquire(blocking=False):
-        print("another process is making tonight's report")
-        return
-    try:
-        make(report)
-    finally:
-        lock.release()
-
-
-def make(report: Path) -> None:
-    """Make the report, unless it is there. The caller holds the lock."""
+@leader_only("nightly-report", mode="skip", otherwise="another process is making tonight's report")
+def make(report: Path) -> str:
+    """Make the report, unless it is there. One process at a time is in here; the others do not wait for it."""
     if report.exists():
-        print(f"tonight's report is there already: {report}")
-        return
+        return f"tonight's report is there already: {report}"
     print("making tonight's report ...")
     time.sleep(3)
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text("all is well\n")
-    print(f"made {report}")
+    return f"made {report}"
+
+
+def main(folder: Path) -> None:
+    print(make(folder / f"report-{datetime.now(UTC).date()}.txt"))
 
 
 if __name__ == "__main__":

@@ -23,12 +23,16 @@ from metaparticle_sync import wire
 if TYPE_CHECKING:
     from threading import TIMEOUT_MAX, BrokenBarrierError
 
+    from metaparticle_sync._candidate import current_leadership
     from metaparticle_sync._loss import set_loss_policy
+    from metaparticle_sync._office import Leadership
     from metaparticle_sync.barrier import Barrier
+    from metaparticle_sync.candidacy import LeaderOnly, leader_only
     from metaparticle_sync.condition import Condition
-    from metaparticle_sync.election import Election, Leadership
+    from metaparticle_sync.election import Election
     from metaparticle_sync.errors import ElectorRefused, ElectorUnavailable, LockLost, NotHeld, SyncError
     from metaparticle_sync.event import Event
+    from metaparticle_sync.leader import Leader, LeaderChanges, leader_of
     from metaparticle_sync.lock import Lock
     from metaparticle_sync.rlock import RLock
     from metaparticle_sync.semaphore import BoundedSemaphore, Semaphore
@@ -45,6 +49,9 @@ __all__ = [
     "ElectorRefused",
     "ElectorUnavailable",
     "Event",
+    "Leader",
+    "LeaderChanges",
+    "LeaderOnly",
     "Leadership",
     "Lock",
     "LockLost",
@@ -53,6 +60,9 @@ __all__ = [
     "Semaphore",
     "SyncError",
     "__version__",
+    "current_leadership",
+    "leader_of",
+    "leader_only",
     "set_loss_policy",
 ]
 
@@ -65,7 +75,10 @@ _HOMES = {
     "ElectorRefused": "errors",
     "ElectorUnavailable": "errors",
     "Event": "event",
-    "Leadership": "election",
+    "Leader": "leader",
+    "LeaderChanges": "leader",
+    "LeaderOnly": "candidacy",
+    "Leadership": "_office",
     "Lock": "lock",
     "LockLost": "errors",
     "NotHeld": "errors",
@@ -73,6 +86,9 @@ _HOMES = {
     "Semaphore": "semaphore",
     "SyncError": "errors",
     "TIMEOUT_MAX": "_waiting",
+    "current_leadership": "_candidate",
+    "leader_of": "leader",
+    "leader_only": "candidacy",
     "set_loss_policy": "_loss",
 }
 

@@ -38,6 +38,7 @@ class Answer(NamedTuple):
     body: bytes
     sent_at: float
     valid_share: float
+    etag: str = ""
 
     def json(self) -> dict[str, Any]:
         """The JSON object in the body."""
@@ -309,6 +310,31 @@ def holder_view(answer: Answer) -> HolderView | None:
     if fields.get("kind") != "Lock" or not isinstance(spec, dict):
         raise answer.foreign()
     return HolderView(describe_holder({**spec, "since": spec.get("acquiredAt")}))
+
+
+class LockSight(NamedTuple):
+    """What a look at a lock showed: the tag of this state, and the record, unless the lock is free."""
+
+    etag: str
+    spec: dict[str, Any] | None
+
+
+def lock_sight(answer: Answer) -> LockSight | None:
+    """Read the answer to a look at a lock that may wait for news; None: there is none."""
+    if answer.status == 304:
+        return None
+    if answer.status != 200:
+        refusal = answer.refusal()
+        if isinstance(refusal, Refused) and refusal.code == "lock_free":
+            return LockSight(answer.etag, None)
+        raise refusal
+    fields = answer.json()
+    spec = fields.get("spec")
+    if fields.get("kind") != "Lock" or not isinstance(spec, dict):
+        raise answer.foreign()
+    if not str(spec.get("token")).isdecimal():
+        raise answer.foreign()
+    return LockSight(answer.etag, spec)
 
 
 def lost(fields: dict[str, Any]) -> Lost:

@@ -26,6 +26,7 @@ from metaparticle_sync._answers import (
     EventState,
     Granted,
     HolderView,
+    LockSight,
     NoElector,
     Refused,
     SessionStatus,
@@ -178,6 +179,11 @@ class Sidecar:
         body = json.dumps({"client": client, "operation": operation, "waiters": waiters})
         return self._ask(_answers.notified, "POST", path, body, timeout)
 
+    def look_at_lock(self, path: str, known: str, wait_seconds: int, timeout: float) -> LockSight | None:
+        """Who holds a lock. If that is still what the tag `known` stands for, wait for a while; None: it still is."""
+        headers = {"If-None-Match": known, "Prefer": f"wait={wait_seconds}"} if known else {}
+        return self._ask(_answers.lock_sight, "GET", path, None, timeout, headers)
+
     def open_session(
         self, client: str, process: str, holds: Sequence[dict[str, str]], stream: str | None, timeout: float
     ) -> SessionStatus:
@@ -212,9 +218,15 @@ class Sidecar:
         self._connections.close()
 
     def _ask(
-        self, understand: Callable[[Answer], Meaning], method: str, path: str, body: str | None, timeout: float
+        self,
+        understand: Callable[[Answer], Meaning],
+        method: str,
+        path: str,
+        body: str | None,
+        timeout: float,
+        headers: dict[str, str] | None = None,
     ) -> Meaning:
-        response, sent_at = self._send(method, path, body, timeout)
+        response, sent_at = self._send(method, path, body, timeout, headers)
         answer = self._read(response, sent_at)
         try:
             return understand(answer)
@@ -228,14 +240,16 @@ class Sidecar:
             return ElectorUnavailable(text, address=self.address.url)
         return self._unavailable(str(error)) if _answers.is_not_now(error) else error
 
-    def _send(self, method: str, path: str, body: str | None, timeout: float) -> tuple[Response, float]:
+    def _send(
+        self, method: str, path: str, body: str | None, timeout: float, more_headers: dict[str, str] | None = None
+    ) -> tuple[Response, float]:
         request = PreparedRequest()
         request.method = method
         request.url = self.address.url + path  # Not prepared: preparing would resolve `%2E%2E`, a lawful name.
-        headers: Any = {}
+        headers: Any = dict(more_headers or {})
         if body is not None:
             request.body = body.encode()
-            headers = {"Content-Type": wire.JSON_TYPE, "Content-Length": str(len(request.body))}
+            headers |= {"Content-Type": wire.JSON_TYPE, "Content-Length": str(len(request.body))}
         request.headers = headers
         sent_at = now()
         try:
@@ -250,7 +264,8 @@ class Sidecar:
         except (RequestException, OSError, HTTPException) as error:
             raise self._unavailable(f"its answer broke off: {_root_of(error)}") from error
         content_type = response.headers.get("content-type", "")
-        return Answer(response.status_code, content_type, body, sent_at, self._valid_share)
+        etag = response.headers.get("etag", "")
+        return Answer(response.status_code, content_type, body, sent_at, self._valid_share, etag)
 
     def _unavailable(self, why: str) -> ElectorUnavailable:
         url = self.address.url

@@ -11,51 +11,18 @@ From the first call of `run()` on:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import WeakSet
 
 from metaparticle_sync import _loss, _waiting, wire
 from metaparticle_sync._acquiring import Acquisition, Withdrawal
 from metaparticle_sync._address import resolve
-from metaparticle_sync._clock import now
 from metaparticle_sync._holds import Hold
 from metaparticle_sync._keeper import Keeper, keeper_of
 from metaparticle_sync._loss import LossPolicy
-from metaparticle_sync._waiting import Latch
-from metaparticle_sync.errors import LockLost
-
-
-class Leadership:
-    """One time in office, for the callback that acts as the leader.
-
-    Attributes:
-        stopping: Set when the callback should come to an end: `is_set()`, `wait(timeout)`.
-    """
-
-    __module__ = "metaparticle_sync"
-
-    def __init__(self, hold: Hold) -> None:
-        self._hold = hold
-        self.stopping = Latch()
-
-    @property
-    def name(self) -> str:
-        """The name of the election."""
-        return self._hold.shared.name
-
-    @property
-    def token(self) -> int:
-        """The fencing number of this time in office: larger than that of every leader before."""
-        return self._hold.token
-
-    @property
-    def held(self) -> bool:
-        """Whether this process certainly leads at this moment."""
-        return self._hold.shared.believes_in(self._hold) and self._hold.is_valid(now())
-
-    def __repr__(self) -> str:
-        state = "held" if self.held else "over"
-        return f"<{state} metaparticle_sync.Leadership name={self.name!r} token={self.token}>"
+from metaparticle_sync._office import Leadership, Office, leave_office
+from metaparticle_sync.leader import Leader, LeaderChanges, leader_seen, metadata_terms
 
 
 class Election:
@@ -73,6 +40,8 @@ class Election:
         base_uri: The elector. Default: the environment variable METAPARTICLE_SYNC_URL, else http://127.0.0.1:13131.
         is_master_callback: The older spelling of `on_elected`.
         lost_master_callback: The older spelling of `on_lost`.
+        metadata: What `leader()` shows of this process while it leads, such as its address: a JSON object of up to
+            4,096 characters. Everybody can read it.
         unavailable_seconds: How long a campaign puts up with an elector that went away.
     """
 
@@ -87,6 +56,7 @@ class Election:
         base_uri: str | None = None,
         is_master_callback: Callable[..., object] | None = None,
         lost_master_callback: Callable[..., object] | None = None,
+        metadata: Mapping[str, Any] | None = None,
         unavailable_seconds: float = _waiting.UNAVAILABLE_SECONDS_DEFAULT,
     ) -> None:
         if on_elected is not None and is_master_callback is not None:
@@ -96,11 +66,13 @@ class Election:
         self._on_elected = _checked_callback(on_elected or is_master_callback)
         self._on_lost = _loss.checked_policy(on_lost or lost_master_callback, "on_lost")
         self._unavailable_seconds = _waiting.checked_unavailable_seconds(unavailable_seconds)
+        self._terms = metadata_terms(metadata)
         self._keeper: Keeper = keeper_of(resolve(base_uri))
         self._shared = self._keeper.holds.shared(wire.check_name(name))
         self._running = threading.Lock()
         self._withdrawal = Withdrawal()
         self._leadership: Leadership | None = None
+        self._watches: WeakSet[LeaderChanges] = WeakSet()
 
     @property
     def name(self) -> str:
@@ -125,16 +97,50 @@ class Election:
             raise RuntimeError(f"the election {self.name!r} is running already")
         try:
             while not self._withdrawal.latch.is_set():
-                term = _Office(self._on_lost)
-                hold = self._campaign(term)
+                office = Office(self._on_lost)
+                hold = self._campaign(office)
                 if hold is not None:
-                    self._lead(hold, term)
+                    self._lead(hold, office)
         finally:
             self._withdrawal = Withdrawal()
             self._running.release()
 
+    def leader(self) -> Leader | None:
+        """Who leads now, here or elsewhere; None if nobody does. One request, which waits for nobody.
+
+        Raises:
+            ElectorUnavailable: that can not be known.
+        """
+        return leader_seen(self._keeper, self.name, self._unavailable_seconds)
+
+    def changes(self) -> LeaderChanges:
+        """Who leads now, and from then on each change, in a `for`.
+
+        It needs no `run`. `shutdown` ends it, and so does its own `close`.
+        """
+        changes = LeaderChanges(self._keeper, self.name, self._unavailable_seconds)
+        self._watches.add(changes)
+        return changes
+
+    def resign(self) -> None:
+        """If this process leads, let somebody else lead.
+
+        The callback is told by `Leadership.stopping` and awaited. Only then the lock is released, and this process
+        campaigns again, behind all who wait already; if nobody does, it is elected again.
+
+        Returns at once. Any thread may call it, also a signal handler and the callback. Twice is as once.
+        """
+        leadership = self._leadership
+        if leadership is not None:
+            leadership.stopping.set()
+
     def shutdown(self) -> None:
-        """Let `run()` end: at once if it campaigns, when the callback is through if it leads. Does not wait for it."""
+        """Let `run()` end: at once if it campaigns, when the callback is through if it leads. Does not wait for it.
+
+        Whoever iterates over `changes()` is at the end, too.
+        """
+        for changes in list(self._watches):
+            changes.close()
         withdrawal = self._withdrawal
         withdrawal.latch.set()
         leadership = self._leadership
@@ -142,16 +148,16 @@ class Election:
             leadership.stopping.set()
         withdrawal.withdraw()
 
-    def _campaign(self, office: _Office) -> Hold | None:
+    def _campaign(self, office: Office) -> Hold | None:
         patience = _waiting.Patience(None, self._unavailable_seconds, self._keeper.heard_at)
-        acquisition = Acquisition(self._keeper, self._shared, patience, office.lost, self._withdrawal)
+        acquisition = Acquisition(self._keeper, self._shared, patience, office.lost, self._withdrawal, self._terms)
         self._withdrawal.watch(acquisition)
         try:
             return acquisition.run()
         finally:
             self._withdrawal.unwatch(acquisition)
 
-    def _lead(self, hold: Hold, office: _Office) -> None:
+    def _lead(self, hold: Hold, office: Office) -> None:
         leadership = self._leadership = Leadership(hold)
         office.begin(leadership)
         if self._withdrawal.latch.is_set():
@@ -162,55 +168,13 @@ class Election:
             leadership.stopping.wait()
         finally:
             self._leadership = None
-            self._resign(hold)
+            leave_office(self._keeper, self._shared, hold)
             office.wait_until_told()
         office.raise_loss()
-
-    def _resign(self, hold: Hold) -> None:
-        if self._shared.hold is hold:
-            try:
-                self._keeper.release(self._shared)
-            except LockLost:
-                pass  # The office knows.
-        if self._shared.lost is hold:
-            self._shared.lost = None
 
     def __repr__(self) -> str:
         state = "leading" if self.is_leader else "running" if self._running.locked() else "idle"
         return f"<{state} metaparticle_sync.Election name={self.name!r} at {id(self):#x}>"
-
-
-class _Office:
-    """One time in office, seen from the loss: tells the callback to stop, carries out the policy, and is waited for."""
-
-    def __init__(self, policy: LossPolicy | None) -> None:
-        self._policy = policy
-        self._leadership: Leadership | None = None
-        self._loss: LockLost | None = None
-        self._is_told = Latch()
-
-    def begin(self, leadership: Leadership) -> None:
-        """The callback is about to be called."""
-        self._leadership = leadership
-        if self._loss is not None:
-            leadership.stopping.set()
-
-    def lost(self, loss: LockLost) -> None:
-        """The leadership is lost."""
-        self._loss = loss
-        if self._leadership is not None:
-            self._leadership.stopping.set()
-        _loss.tell(loss, self._policy, self._is_told.set)
-
-    def wait_until_told(self) -> None:
-        """If it was lost, wait until `on_lost` is through."""
-        if self._loss is not None:
-            self._is_told.wait()
-
-    def raise_loss(self) -> None:
-        """Raise the loss, if there was one and that is the policy."""
-        if self._loss is not None and _loss.is_raised(self._policy):
-            raise self._loss
 
 
 def _checked_callback(callback: Any) -> Callable[..., object] | None:

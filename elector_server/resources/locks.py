@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from elector_server.acquisitions import Granted
 from elector_server.problems import BadBody
 from elector_server.resources.caller import SCOPE_KEY, Caller
-from elector_server.resources.parsing import id_field, name_in_path, parse_object, wait_field
+from elector_server.resources.entity_tags import Known, etag, wait_preference
+from elector_server.resources.parsing import id_field, metadata_field, name_in_path, parse_object, wait_field
 from elector_server.resources.rendering import (
     grant_body,
     list_body,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from elector_server.elector import Elector
     from elector_server.views import LockView
 
-_ACQUIRE_FIELDS: Final = frozenset({"client", "holder", "wait_seconds"})
+_ACQUIRE_FIELDS: Final = frozenset({"client", "holder", "metadata", "wait_seconds"})
 _RELEASE_FIELDS: Final = frozenset({"client", "holder"})
 
 
@@ -36,10 +37,20 @@ class LockResource:
     def __init__(self, elector: Elector) -> None:
         self._elector = elector
 
-    async def on_get(self, _req: Request, resp: Response, name: str) -> None:
-        """Who holds it: 200, or 404 when it is free."""
-        view = await self._elector.read_lock(name_in_path(name))
-        if view is None:
+    async def on_get(self, req: Request, resp: Response, name: str) -> None:
+        """Who holds it: 200, or 404 when it is free. 304, perhaps after a while: what the caller knows."""
+        name = name_in_path(name)
+        known = Known(req.get_header("if-none-match"))
+        wait_seconds = wait_preference(req.get_header("prefer")) if known else 0
+        if wait_seconds:
+            caller: Caller = req.scope[SCOPE_KEY]
+            view = await self._elector.look(name, lambda view: not known.is_of(etag(view)), wait_seconds, caller)
+        else:
+            view = await self._elector.read_lock(name)
+        resp.set_header("etag", etag(view))
+        if known.is_of(etag(view)):
+            resp.status = HTTPStatus.NOT_MODIFIED
+        elif view is None:
             resp.status = HTTPStatus.NOT_FOUND
             resp.content_type = wire.PROBLEM_TYPE
             resp.data = lock_free_body(name)
@@ -54,7 +65,8 @@ class LockResource:
         if not body:
             _render_legacy(resp, await self._elector.legacy_put(name))
             return
-        answer = await self._elector.acquire(name, *_acquire_fields(body, req.content_type), caller)
+        client, holder, wait_seconds, metadata = _acquire_fields(body, req.content_type)
+        answer = await self._elector.acquire(name, client, holder, wait_seconds, caller, metadata)
         if isinstance(answer, Granted):
             resp.data = grant_body(answer)
         else:
@@ -92,9 +104,14 @@ class LockListResource:
         resp.data = list_body(await self._elector.list_locks())
 
 
-def _acquire_fields(body: bytes, content_type: str | None) -> tuple[str, str, float]:
+def _acquire_fields(body: bytes, content_type: str | None) -> tuple[str, str, float, str]:
     fields = parse_object(body, content_type, _ACQUIRE_FIELDS)
-    return id_field(fields, "client"), id_field(fields, "holder"), wait_field(fields, "wait_seconds")
+    return (
+        id_field(fields, "client"),
+        id_field(fields, "holder"),
+        wait_field(fields, "wait_seconds"),
+        metadata_field(fields, "metadata"),
+    )
 
 
 def _render_legacy(resp: Response, answer: tuple[bool, LockView | None]) -> None:

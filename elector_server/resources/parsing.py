@@ -129,6 +129,21 @@ def object_item(value: object, place: str, known: frozenset[str]) -> Fields:
     return value
 
 
+def metadata_field(fields: Fields, name: str) -> str:
+    """A JSON object of the client's own, as compact text; empty if it is left out or empty."""
+    value = fields.get(name)
+    if not value and value in (None, {}):
+        return ""
+    right = f"an object of at most {wire.METADATA_CHARACTERS_MAX} characters as compact JSON"
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (ValueError, RecursionError) as error:  # A number beyond all bounds became infinite, or it is nested deeply.
+        raise BadBody(f"field {name} can not be stored as JSON: {error}") from error
+    if not isinstance(value, dict) or len(text) > wire.METADATA_CHARACTERS_MAX or not _is_unicode(text):
+        _refuse(name, value, right)
+    return text
+
+
 def choice_field(fields: Fields, name: str, choices: Collection[str]) -> str:
     """A required text out of a few."""
     value = _required(fields, name)

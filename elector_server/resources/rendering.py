@@ -110,6 +110,7 @@ def record_body(view: LockView, now: datetime) -> bytes:
     """The record of a held lock, as Kubernetes shows it. `expiry` is for people: what if its elector died `now`."""
     claimant = view.lock.claimant
     expiry = now + timedelta(seconds=claimant.lease_seconds)
+    metadata = _metadata(claimant.metadata)
     return to_bytes(
         {
             "apiVersion": wire.API_VERSION,
@@ -123,9 +124,20 @@ def record_body(view: LockView, now: datetime) -> bytes:
                 "acquiredAt": view.lock.acquired_at,
                 "process": claimant.process,
                 "waiters": view.waiters,
-            },
+            }
+            | ({"metadata": metadata} if metadata else {}),
         }
     )
+
+
+def _metadata(text: str) -> dict[str, Any]:
+    """What the holder says about itself. A record that somebody wrote by hand may say anything."""
+    try:
+        metadata = json.loads(text) if text else {}
+        json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def list_body(views: Iterable[LockView]) -> bytes:

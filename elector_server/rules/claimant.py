@@ -36,6 +36,8 @@ class Claimant:
     process: str
     lease_seconds: float
     legacy: bool = False
+    metadata: str = ""
+    """What a leader says about itself: a JSON object as compact text. Only locks have it."""
 
 
 def claimant_to_spec(claimant: Claimant) -> dict[str, Any]:
@@ -52,6 +54,8 @@ def claimant_to_spec(claimant: Claimant) -> dict[str, Any]:
     }
     if claimant.legacy:
         spec["legacy"] = True
+    if claimant.metadata:
+        spec["metadata"] = claimant.metadata
     return spec
 
 
@@ -64,4 +68,5 @@ def claimant_from_spec(spec: Mapping[str, Any]) -> Claimant:
         process=spec.get("process", ""),
         lease_seconds=spec["lease_seconds"],
         legacy=spec.get("legacy", False),
+        metadata=spec.get("metadata", ""),
     )

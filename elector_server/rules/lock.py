@@ -34,9 +34,16 @@ KIND: Final = "lock"
 
 QUEUE_TICKETS_MAX: Final = 1_000
 
+QUEUE_METADATA_BYTES_MAX: Final = 512 * 1024
+"""Of all tickets together: what one object may have in etcd is 1.5 MB, and the tickets need the rest."""
+
 
 class QueueFull(Exception):
-    """The queue has as many tickets as one record may hold."""
+    """The queue has as many tickets as one record may hold, or as much metadata. `tickets` wait already."""
+
+    def __init__(self, tickets: int) -> None:
+        super().__init__(f"{tickets} electors wait already, and the queue has no room for more")
+        self.tickets = tickets
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +149,10 @@ def _placed(queue: tuple[Claimant, ...], session: str, ticket: Claimant | None) 
     others = [other for other in queue if other.hold.session != session]
     if ticket is not None:
         others.insert(places[0] if places else len(others), ticket)
-    if len(others) > QUEUE_TICKETS_MAX:
-        raise QueueFull(f"{len(queue)} electors wait already, and a queue has room for {QUEUE_TICKETS_MAX}")
+    if len(others) > QUEUE_TICKETS_MAX or (ticket is not None and ticket.metadata and _has_much_metadata(others)):
+        raise QueueFull(len(queue))
     return tuple(others)
+
+
+def _has_much_metadata(queue: list[Claimant]) -> bool:
+    return sum(len(ticket.metadata.encode()) for ticket in queue) > QUEUE_METADATA_BYTES_MAX

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from metaparticle_sync import wire
+from tests.client.fake_looks import look
 
 BOUND_SECONDS = 20.0
 
@@ -59,6 +60,8 @@ class FakeElector:
         self.tokens = 100
         self.kinds: dict[str, Any] = {}
         """What else than locks it has, by the first part of the path: see `fake_semaphores`."""
+        self.metadata: dict[int, Any] = {}  # Of the holder of each token.
+        self.sends_tags = True
         self.muted: set[str] = set()
         """Addresses of streams on which nothing is sent any more."""
         self.port = 0
@@ -125,6 +128,7 @@ class FakeElector:
         with self.changed:
             self.tokens += 1
             self.locks[name] = ("other", "0" * 32, self.tokens)
+            self.changed.notify_all()
 
     def free(self, name: str) -> None:
         with self.changed:
@@ -214,12 +218,12 @@ class Handler(BaseHTTPRequestHandler):
 
     do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 -- http.server's names
 
-    def answer(self, status: int, body: Any = None, content_type: str = "application/json") -> None:
+    def answer(self, status: int, body: Any = None, content_type: str = "application/json", headers: Any = ()) -> None:
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
-        if data:
-            self.send_header("Content-Type", content_type)
-        if status != 204:
+        for name, value in [*([("Content-Type", content_type)] if data else []), *headers]:
+            self.send_header(name, value)
+        if status not in {204, 304}:
             self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -319,19 +323,11 @@ class Handler(BaseHTTPRequestHandler):
     def _lock(self, name: str, body: dict[str, Any]) -> None:
         with self.server.fake.changed:
             if self.command == "GET":
-                self._read(name)
+                look(self, name)
             elif self.command == "DELETE":
                 self._release(name, body)
             else:
                 self._acquire(name, body)
-
-    def _read(self, name: str) -> None:
-        lock = self.server.fake.locks.get(name)
-        if lock is None:
-            self.problem(404, "lock_free")
-            return
-        spec = {"owner": "pod-7", "process": "host:17 worker.py", "acquiredAt": "2026-01-01T00:00:00Z"}
-        self.answer(200, {"kind": "Lock", "metadata": {"name": name}, "spec": spec | {"token": str(lock[2])}})
 
     def _release(self, name: str, body: dict[str, Any]) -> None:
         fake = self.server.fake
@@ -366,6 +362,8 @@ class Handler(BaseHTTPRequestHandler):
             if lock is None and queue and queue[0] == holder:
                 fake.tokens += 1
                 lock = fake.locks[name] = (client, holder, fake.tokens)
+                fake.metadata[fake.tokens] = body.get("metadata", {})
+                fake.changed.notify_all()
             if lock is not None and lock[1] == holder:
                 if holder in queue:
                     queue.remove(holder)

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from metaparticle_sync import Election, ElectorUnavailable, LockLost, set_loss_policy
+from metaparticle_sync import Election, ElectorUnavailable, Lock, LockLost, NotHeld, set_loss_policy
 from tests.client.fake_elector import eventually
 from tests.client.faults import hang
 
@@ -219,6 +219,13 @@ def test_a_loss_under_the_policy_raise_ends_run(elector, running):
     elector.lose("e", "the test wants it")
     thread.join(10)
     assert isinstance(thread.outcome[0], LockLost)
+
+
+def test_a_loss_is_not_told_to_others_who_use_that_name(elector):
+    election = Election("e", lambda: elector.lose("e"), lambda: election.shutdown())  # noqa: PLW0108
+    election.run()
+    with pytest.raises(NotHeld, match="release unlocked lock"):
+        Lock("e").release()
 
 
 def test_an_error_of_the_callback_releases_and_propagates(elector):

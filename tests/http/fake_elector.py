@@ -114,8 +114,11 @@ class FakeElector:
     def open_stream(self, *arguments: Any) -> Any:
         return self._answer("open_stream", *arguments)
 
-    async def acquire(self, name: str, client: str, holder: str, wait_seconds: float, departure: Any) -> Any:
-        answer = self._answer("acquire", name, client, holder, wait_seconds)
+    async def acquire(
+        self, name: str, client: str, holder: str, wait_seconds: float, departure: Any, metadata: str
+    ) -> Any:
+        said = (metadata,) if metadata else ()
+        answer = self._answer("acquire", name, client, holder, wait_seconds, *said)
         return await answer(departure) if callable(answer) else answer
 
     async def release(self, *arguments: Any) -> Any:
@@ -123,6 +126,10 @@ class FakeElector:
 
     async def read_lock(self, *arguments: Any) -> Any:
         return self._answer("read_lock", *arguments)
+
+    async def look(self, name: str, is_news: Any, wait_seconds: float, departure: Any) -> Any:
+        answer = self._answer("look", name, wait_seconds)
+        return next((view for view in answer if is_news(view)), answer[-1]) if isinstance(answer, list) else answer
 
     async def list_locks(self) -> Any:
         return self._answer("list_locks")

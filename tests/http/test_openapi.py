@@ -173,6 +173,16 @@ def test_locks(talk: Conversation) -> None:
     talk.call(409, "DELETE", name, {"client": wire.new_id(), "holder": wire.new_id()})
 
 
+def test_looks_that_know(talk: Conversation) -> None:
+    name = wire.lock_path("a leader")
+    talk.call(304, "GET", name, **{"If-None-Match": 'W/"free"', "Prefer": "wait=1"})
+    talk.call(200, "PUT", wire.session_path(talk.client), {"process": "test"})
+    talk.call(200, "PUT", name, _acquire(talk, wire.new_id()) | {"metadata": {"url": "http://x/"}})
+    shown = talk.call(200, "GET", name, **{"If-None-Match": 'W/"free"', "Prefer": "wait=25"})
+    assert shown["spec"]["metadata"] == {"url": "http://x/"}
+    talk.refuse(400, "PUT", name, _acquire(talk, wire.new_id()) | {"metadata": "text"})
+
+
 def test_the_original_protocol(talk: Conversation) -> None:
     talk.call(200, "PUT", "/locks/legacy")
     talk.call(200, "PUT", "/locks/legacy")

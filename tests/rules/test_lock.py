@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -109,6 +111,30 @@ def test_the_queue_has_a_bound():
         lock = rules.enqueue(lock, 5, claimant("x", f"session {number}"))
     with pytest.raises(QueueFull, match="1000"):
         rules.enqueue(lock, 5, claimant("y", "one too many"))
+
+
+def test_the_queue_has_a_bound_for_metadata():
+    said = dataclasses.replace(claimant("x"), metadata="ö" * 4096)  # 8 KiB in UTF-8.
+    lock = HELD
+    for number in range(rules.QUEUE_METADATA_BYTES_MAX // 8192):
+        lock = rules.enqueue(lock, 5, dataclasses.replace(said, hold=Hold("x", f"session {number}", 1)))
+    with pytest.raises(QueueFull, match="64 electors wait already"):
+        rules.enqueue(lock, 5, dataclasses.replace(said, hold=Hold("y", "one too many", 1)))
+    rules.enqueue(lock, 5, claimant("y", "one that says nothing"))
+    rules.enqueue(lock, 5, dataclasses.replace(said, hold=Hold("z", "session 7", 1)))  # In the place of its own.
+    assert len(rules.leave(lock, 5, "session 7").queue) == 63
+
+
+def test_a_hand_off_keeps_what_the_next_holder_says_about_itself():
+    says = dataclasses.replace(claimant("b", "s1"), metadata='{"a":1}')
+    heir = rules.hand_on(rules.enqueue(HELD, 5, says), 6, "T", ended=nobody_ended, local=None, session="s0")
+    assert heir is not None
+    assert heir.claimant.metadata == '{"a":1}'
+    assert Lock.from_spec(heir.to_spec()) == heir
+    assert heir.to_spec()["metadata"] == '{"a":1}'
+    assert "metadata" not in HELD.to_spec()
+    confirmed = rules.confirm(heir, 7, dataclasses.replace(heir.claimant, hold=Hold("b", "s1", 2)), None)
+    assert confirmed.claimant.metadata == '{"a":1}'
 
 
 class Tenures(RuleBasedStateMachine):
