@@ -68,8 +68,10 @@ class Sharing:
         body = {"holder": holder, "parties": parties, "acts": acts, "arrived": arrived, "wait_seconds": wait_seconds}
         return self._send("PUT", wire.BARRIERS_PATH, name, body)
 
-    def change(self, name: str, transition: str, parties: int, holder: str | None = None) -> Answer:
-        body = {"operation": wire.new_id(), "parties": parties, "transition": transition, "holder": holder}
+    def change(
+        self, name: str, transition: str, parties: int, holder: str | None = None, operation: str = ""
+    ) -> Answer:
+        body = {"operation": operation or wire.new_id(), "parties": parties, "transition": transition, "holder": holder}
         return self._send("POST", wire.BARRIERS_PATH, name, body).answer()
 
     def _send(self, method: str, collection: str, name: str, body: dict[str, Any]) -> Pending:
