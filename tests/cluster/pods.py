@@ -36,7 +36,7 @@ class PodMachine(Machine):
         return elector.start()
 
     def writes(self) -> list[StoredWrite]:
-        """Every write to locks and sessions of this namespace until now."""
+        """Every write to records of this namespace until now."""
         return self._recorder.writes(self.namespace.name)
 
     def tenures(self, name: str) -> list[Tenure]:

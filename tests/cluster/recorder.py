@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
 
+from elector_server.store.kubernetes_objects import PLURALS
 from tests.processes.checker import Write
 from tests.processes.history import now_ns
 from tests.processes.running import wait_until
 
 PREFIX: Final = "/registry/metaparticle.io/"
-KINDS: Final = {"locks": "lock", "sessions": "session"}
+KINDS: Final = {plural: kind for kind, plural in PLURALS.items()}
 
 _MARK: Final = PREFIX + "recorder"
 """A key beside those of the API server. Whoever sees it knows that all earlier writes were seen."""
@@ -38,7 +39,7 @@ class StoredWrite:
     Attributes:
         revision: its number, which is also the object's resourceVersion.
         created: the revision of the object's first write; that of a deletion is 0.
-        kind: lock or session.
+        kind: lock, session, or one of the others.
         namespace: where the object is.
         key: the object's name.
         stored: the object; None if it was deleted.
@@ -74,7 +75,7 @@ class Tenure:
 
 
 class Recorder:
-    """Follows all locks and sessions of one etcd."""
+    """Follows all records of one etcd."""
 
     def __init__(self, etcd_port: int) -> None:
         self._port = etcd_port
@@ -156,7 +157,7 @@ def _request(revision: int) -> dict[str, Any]:
 
 
 def _to_write(event: Mapping[str, Any], seen_at: int) -> StoredWrite | None:
-    """None if it is none of a lock or a session."""
+    """None if it is none of a record."""
     key = base64.b64decode(event["kv"]["key"]).decode()
     parts = key.removeprefix(PREFIX).split("/")
     if parts[0] not in KINDS:

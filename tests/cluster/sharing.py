@@ -26,12 +26,15 @@ class Sharing:
         body = {"holder": holder, "limit": limit, "bounded": bounded, "wait_seconds": wait_seconds}
         return self._send("PUT", wire.SEMAPHORES_PATH, name, body)
 
-    def release(self, name: str, *holders: str, limit: int, permits: int = 1, bounded: bool = False) -> Answer:
-        body = {"operation": wire.new_id(), "limit": limit, "bounded": bounded, "permits": permits}
+    def release(
+        self, name: str, *holders: str, limit: int, permits: int = 1, bounded: bool = False, operation: str = ""
+    ) -> Answer:
+        body = {"operation": operation or wire.new_id(), "limit": limit, "bounded": bounded, "permits": permits}
         return self._send("POST", wire.SEMAPHORES_PATH, name, body | {"holders": list(holders)}).answer()
 
-    def put(self, name: str, *, is_set: bool) -> Answer:
-        return self._send("PUT", wire.EVENTS_PATH, name, {"operation": wire.new_id(), "is_set": is_set}).answer()
+    def put(self, name: str, *, is_set: bool, operation: str = "") -> Answer:
+        body = {"operation": operation or wire.new_id(), "is_set": is_set}
+        return self._send("PUT", wire.EVENTS_PATH, name, body).answer()
 
     def begin_to_wait(self, name: str, wait_seconds: float = PARK_SECONDS, generation: int | None = None) -> Pending:
         return self._send("POST", wire.EVENTS_PATH, name, {"generation": generation, "wait_seconds": wait_seconds})
@@ -44,8 +47,8 @@ class Sharing:
         body = {"holder": holder, "enqueued": True, "wait_seconds": wait_seconds}
         return self._send("PUT", wire.CONDITIONS_PATH, name, body)
 
-    def notify(self, name: str, waiters: int | None) -> Answer:
-        body = {"operation": wire.new_id(), "waiters": waiters}
+    def notify(self, name: str, waiters: int | None, operation: str = "") -> Answer:
+        body = {"operation": operation or wire.new_id(), "waiters": waiters}
         return self._send("POST", wire.CONDITIONS_PATH, name, body).answer()
 
     def arrive(self, name: str, holder: str, parties: int, *, acts: bool = False) -> Answer:
@@ -65,8 +68,10 @@ class Sharing:
         body = {"holder": holder, "parties": parties, "acts": acts, "arrived": arrived, "wait_seconds": wait_seconds}
         return self._send("PUT", wire.BARRIERS_PATH, name, body)
 
-    def change(self, name: str, transition: str, parties: int, holder: str | None = None) -> Answer:
-        body = {"operation": wire.new_id(), "parties": parties, "transition": transition, "holder": holder}
+    def change(
+        self, name: str, transition: str, parties: int, holder: str | None = None, operation: str = ""
+    ) -> Answer:
+        body = {"operation": operation or wire.new_id(), "parties": parties, "transition": transition, "holder": holder}
         return self._send("POST", wire.BARRIERS_PATH, name, body).answer()
 
     def _send(self, method: str, collection: str, name: str, body: dict[str, Any]) -> Pending:

@@ -126,19 +126,22 @@ def test_the_command_of_the_docs_deletes_sessions_that_have_ended(namespace: Nam
         assert states(namespace) == {"live": there.pod}
 
 
-def run_as_the_administrator(namespace: Namespace, folder: Path, command: str) -> None:
-    """A line of shell, with a `kubectl` that has cluster and namespace set."""
+def run_as_the_administrator(namespace: Namespace, folder: Path, command: str) -> str:
+    """What a line of shell prints, with a `kubectl` that has cluster and namespace set."""
     plane = namespace.plane
     kubectl = folder / "kubectl"
     options = f"--kubeconfig={plane.admin_config} --namespace={namespace.name}"
     kubectl.write_text(f'#!/bin/sh\nexec {plane.binaries.kubectl} {options} "$@"\n')
     kubectl.chmod(0o755)
-    subprocess.run(
+    done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
         env={"PATH": f"{folder}:{os.environ['PATH']}", "HOME": str(folder)},
         timeout=60,
         check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
+    return done.stdout
 
 
 def states(namespace: Namespace) -> dict[str, str]:

@@ -28,7 +28,14 @@ def _lock(number: int) -> Spec:
 def _semaphore(number: int) -> Spec:
     permits = (semaphore.Permit(claimant(1), WALL, None), semaphore.Permit(claimant(2), WALL, 2**63 - 1))
     terms = semaphore.Terms(LIMIT_MAX - number, bounded=False)
-    return semaphore.Semaphore(terms, 1, permits, (claimant(3), claimant(4)), claimant(number), OPERATIONS).to_spec()
+    return semaphore.Semaphore(
+        terms=terms,
+        extra=1,
+        permits=permits,
+        queue=(claimant(3), claimant(4)),
+        used_by=claimant(number),
+        operations=OPERATIONS,
+    ).to_spec()
 
 
 def _event(number: int) -> Spec:
@@ -42,8 +49,16 @@ def _condition(number: int) -> Spec:
 
 def _barrier(number: int) -> Spec:
     arrived = (barrier.Party(claimant(1), acts=True), barrier.Party(claimant(2), acts=False))
-    state, broken = barrier.State.FILLING, (claimant(3), claimant(4))
-    return barrier.Barrier(LIMIT_MAX, number, state, arrived, broken, claimant(number), OPERATIONS).to_spec()
+    return barrier.Barrier(
+        parties=LIMIT_MAX,
+        generation=number,
+        state=barrier.State.FILLING,
+        arrived=arrived,
+        broken=(claimant(3), claimant(4)),
+        broken_generations=(1, 2),
+        used_by=claimant(number),
+        operations=OPERATIONS,
+    ).to_spec()
 
 
 EVERYTHING: Final[Mapping[str, Callable[[int], Spec]]] = {
