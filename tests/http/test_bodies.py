@@ -90,7 +90,7 @@ def test_release(body: Any, said: str) -> None:
         pytest.param({"process": "p", "holds": [1]}, "holds[0] is 1", id="a hold is a number"),
         pytest.param({"process": "p", "holds": [HOLD, {}]}, "of holds[1] is missing", id="a hold without fields"),
         pytest.param({"process": "p", "holds": [HOLD | {"x": 1}]}, "holds[0] has a field", id="a hold with more"),
-        pytest.param({"process": "p", "holds": [HOLD | {"kind": "semaphore"}]}, '"lock"', id="unknown kind"),
+        pytest.param({"process": "p", "holds": [HOLD | {"kind": "event"}]}, '"lock" or "semaphore"', id="unknown kind"),
         pytest.param({"process": "p", "holds": [HOLD | {"kind": []}]}, '"lock"', id="kind is a list"),
         pytest.param({"process": "p", "holds": [HOLD | {"name": ""}]}, "field name", id="empty name"),
         pytest.param({"process": "p", "holds": [HOLD | {"name": 5}]}, "field name", id="name is a number"),
