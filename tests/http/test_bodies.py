@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metaparticle_sync import wire
@@ -193,6 +193,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)  # The machine may be busy.
 @given(JSON | st.dictionaries(st.sampled_from(["process", "holds", "stream", "acknowledged"]), JSON, max_size=4))
 def test_no_json_at_all_breaks_the_elector(body: Any) -> None:
     app = app_of(FakeElector(acquire=granted(), release=True, open_client=status(), heartbeat=status()))

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elector_server.barriers import Arrival
@@ -172,6 +172,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)  # The machine may be busy.
 @given(st.data())
 def test_no_json_at_all_breaks_the_elector(data: st.DataObject) -> None:
     call = data.draw(st.sampled_from(sorted(CALLS)))
