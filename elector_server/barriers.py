@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from elector_server.parking import Departed, Departure
-from elector_server.participants import Member, Participants
+from elector_server.participants import Member, Participants, end_of, once
 from elector_server.problems import BarrierBroken, PartiesMismatch
 from elector_server.rules import barrier as rules
 from elector_server.rules.barrier import KIND, Barrier, Outcome, Place
@@ -23,6 +23,17 @@ OPEN: Final = "open"
 ABORT: Final = "abort"
 RESET: Final = "reset"
 
+PLACES_REMEMBERED: Final = 10_000
+"""Of parties that know their outcome, or ought to: a request whose answer was lost comes again."""
+
+
+class NotStanding(Refusal):
+    """A party that leaves does not stand in the record (any more): this is what became of it."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+
 
 class Arrival(NamedTuple):
     """How a party stands."""
@@ -38,6 +49,7 @@ class Barriers(Participants[Barrier]):
 
     def __init__(self, core: Core, client_sessions: ClientSessions) -> None:
         super().__init__(core, client_sessions, KIND)
+        self._places: dict[str, Place] = {}
 
     async def arrive(
         self,
@@ -86,7 +98,8 @@ class Barriers(Participants[Barrier]):
             return rules.arrive(barrier, member.claimant, parties, at, acts=acts, alone=alone)
 
         def again(barrier: Barrier) -> Place:
-            return rules.place_of(barrier, holder) or Place(barrier.generation - 1, barrier.parties - 1)
+            # Of one that nobody remembers, nobody knows the outcome either: it counts as broken.
+            return self._places.get(holder) or rules.place_of(barrier, holder) or Place(barrier.generation, 0)
 
         self._ask_to_join(record, member, change, again)
         return member
@@ -109,40 +122,52 @@ class Barriers(Participants[Barrier]):
             self._check_silence(record)
             seen = Outcome.WAITING
         if seen is Outcome.BROKEN:
+            self._remember(member.holder, member.place)
             record.told(member.holder)
             raise BarrierBroken(record.name)
         if seen is Outcome.PASSED:
+            self._remember(member.holder, member.place)
             self._drop(record, member)
         return Arrival(record.name, member.holder, seen, member.place)
 
-    async def leave(self, name: str, client_id: str, holder: str) -> tuple[Outcome, Place | None]:
+    def _remember(self, holder: str, place: Place) -> None:
+        self._places[holder] = place
+        if len(self._places) > PLACES_REMEMBERED:
+            del self._places[next(iter(self._places))]
+
+    async def leave(
+        self, name: str, client_id: str, holder: str, arrived: Place | None
+    ) -> tuple[Outcome, Place | None]:
         """A party goes before all have come, and breaks the barrier; or it has passed just then, at that place.
 
         Raises:
             UnknownClient: the client has no session here.
+            BadBody: the party is another client's.
             StoreDown: not now; the same call again goes on with it.
         """
-        self._heard(client_id, name)
-        record = self._record(name)
-        member = record.members.get(holder)
-        place = None if member is None else member.place
+        client, record = self._heard(client_id, name), self._record(name)
+        member = self._own_member(record, client, holder)
+        known = self._places.get(holder, arrived) if member is None else member.place or arrived
 
         def change(barrier: Barrier | None, at: At) -> tuple[Barrier, Outcome]:
-            barrier = barrier or Barrier(1)
-            stands = rules.place_of(barrier, holder) or place
-            if stands is not None and rules.outcome(barrier, holder, stands) is Outcome.PASSED:
-                return barrier, Outcome.PASSED
-            for claimant in barrier.claimants():
-                if claimant.hold.holder == holder:
-                    barrier = barrier.leave(claimant.hold, at)
-            return barrier, Outcome.BROKEN
+            standing = [] if barrier is None else barrier.claimants()
+            hold = next((claimant.hold for claimant in standing if claimant.hold.holder == holder), None)
+            if barrier is None or hold is None:
+                raise NotStanding(Outcome.BROKEN if known is None else rules.outcome(barrier, holder, known))
+            return barrier.leave(hold, at), Outcome.BROKEN
 
-        # Not the holder's own id, which the record remembers from the arrival.
-        answer: Outcome = await self._in_time(record, record.request(holder[::-1], change, lambda _: Outcome.BROKEN))
+        try:
+            answer: Outcome = await self._in_time(
+                record, record.request(end_of(holder), change, lambda _: Outcome.BROKEN)
+            )
+        except NotStanding as absent:
+            answer = absent.outcome
         self._core.dead.add(holder)
+        if known is not None:
+            self._remember(holder, known)
         if member is not None:
             self._drop(record, member)
-        return answer, place
+        return answer, known
 
     async def change(
         self, name: str, client_id: str, operation: str, parties: int, transition: str, holder: str | None
@@ -165,11 +190,16 @@ class Barriers(Participants[Barrier]):
             return changed, changed
 
         try:
-            barrier: Barrier = await self._in_time(record, record.request(operation, change, lambda barrier: barrier))
+            barrier: Barrier = await self._in_time(
+                record, record.request(once(operation), change, lambda barrier: barrier)
+            )
+        except rules.BarrierBroken:
+            raise BarrierBroken(name, acting=holder) from None
         except Refusal as refusal:
             raise self._refusal(name, refusal) from None
         member = record.members.get(holder or "")
         if member is not None and transition == OPEN:
+            self._remember(member.holder, member.place)
             self._drop(record, member)
         return barrier
 

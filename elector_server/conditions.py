@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from elector_server.parking import Departed, Departure
-from elector_server.participants import GAP_SECONDS, Member, Participants
+from elector_server.participants import GAP_SECONDS, Member, Participants, end_of, once
 from elector_server.rules import condition as rules
 from elector_server.rules.condition import KIND, Condition
 from elector_server.rules.shared import At, Refusal
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 NOTIFIED: Final = "notified"
 WITHDRAWN: Final = "withdrawn"
+
+
+class NoTicket(Refusal):
+    """There is no ticket to withdraw (any more)."""
 
 
 class Conditions(Participants[Condition]):
@@ -49,6 +53,7 @@ class Conditions(Participants[Condition]):
                 self._drop(record, member)
                 raise self._problem(name, refusal) from None
             member.is_told = True
+            self._core.background.start(self._mind(record, member, member.polls))
 
     async def wait(self, name: str, client_id: str, holder: str, wait_seconds: float, departure: Departure) -> bool:
         """Wait for at most `wait_seconds` to be notified; whether that has happened.
@@ -90,36 +95,43 @@ class Conditions(Participants[Condition]):
         return member
 
     async def _mind(self, record: NamedRecord[Condition], member: Member, polls: int) -> None:
-        """A notification whose waiter does not come back for it goes to the next one."""
+        """A notification whose waiter does not come for it goes to the next one."""
+        was_notified = False
         while member.polls == polls and record.members.get(member.holder) is member:
             await self._core.clock.sleep(GAP_SECONDS)
             condition = record.record
             ticket = None if condition is None else condition.ticket_of(member.holder)
-            if member.polls == polls and ticket is not None and ticket.notified:
+            is_notified = ticket is not None and ticket.notified
+            if member.polls == polls and was_notified and is_notified:
                 record.leave(member.holder)
+            was_notified = is_notified
 
     async def withdraw(self, name: str, client_id: str, holder: str, *, pass_on: bool) -> str:
         """A waiter goes. Whether it was notified just then, unless that is to be passed on.
 
         Raises:
             UnknownClient: the client has no session here.
+            BadBody: the waiter is another client's.
             StoreDown: not now; the same call again goes on with it.
         """
-        self._heard(client_id, name)
-        record = self._record(name)
+        client, record = self._heard(client_id, name), self._record(name)
+        member = self._own_member(record, client, holder)
+        unknown = WITHDRAWN if pass_on else NOTIFIED
 
         def change(condition: Condition | None, at: At) -> tuple[Condition, str]:
             ticket = None if condition is None else condition.ticket_of(holder)
             if condition is None or ticket is None:
-                return condition or Condition(), WITHDRAWN if pass_on else NOTIFIED
+                raise NoTicket
             if pass_on:
                 return condition.leave(ticket.claimant.hold, at), WITHDRAWN
             return condition.forget(ticket.claimant.hold), NOTIFIED if ticket.notified else WITHDRAWN
 
-        # Not the holder's own id, which the record remembers from the enqueueing.
-        answer: str = await self._in_time(record, record.request(holder[::-1], change, lambda _: WITHDRAWN))
+        try:
+            # Who repeats this does not know whether it was notified: then it was.
+            answer: str = await self._in_time(record, record.request(end_of(holder), change, lambda _: unknown))
+        except NoTicket:
+            answer = unknown
         self._core.dead.add(holder)
-        member = record.members.get(holder)
         if member is not None:
             self._drop(record, member)
         return answer
@@ -137,7 +149,7 @@ class Conditions(Participants[Condition]):
             return rules.notify(condition, at, waiters)
 
         record = self._record(name)
-        notified: int = await self._in_time(record, record.request(operation, change, lambda _: 0))
+        notified: int = await self._in_time(record, record.request(once(operation), change, lambda _: 0))
         return notified
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from elector_server.parking import Departed, Departure
-from elector_server.participants import Participants
+from elector_server.participants import Participants, once
 from elector_server.rules import event as rules
 from elector_server.rules.event import KIND, Event
 
@@ -43,7 +43,7 @@ class Events(Participants[Event]):
             return changed, changed
 
         record = self._record(name)
-        event = await self._in_time(record, record.request(operation, change, lambda event: event))
+        event = await self._in_time(record, record.request(once(operation), change, lambda event: event))
         return EventSeen(name, event.is_set, event.generation)
 
     async def wait(

@@ -19,6 +19,7 @@ from elector_server.rules.shared import RecordFull
 from elector_server.store import Record, StoreUnavailable
 from elector_server.users import maker_of
 from elector_server.writes import attempt
+from metaparticle_sync import wire
 
 if TYPE_CHECKING:
     from elector_server.client_sessions import ClientSessions
@@ -34,6 +35,16 @@ UNDECIDED_SECONDS: Final = 0.4
 
 GAP_SECONDS: Final = 2.0
 """How long what was granted, or notified, waits for a client between two polls."""
+
+
+def once(operation: str) -> str:
+    """The id of a request for a one-shot operation, whatever else may have the same id."""
+    return f"operation {operation}"
+
+
+def end_of(holder: str) -> str:
+    """The id of the request that ends what the request of that holder's own id has begun."""
+    return f"end {holder}"
 
 
 class Member:
@@ -96,13 +107,22 @@ class Participants(Generic[R]):
         """
         if holder in self._core.dead:
             raise HolderDead(record.name, holder, self.kind)
-        member = record.members.get(holder)
-        if member is not None and member.client is not client:
-            raise BadBody(f"holder {holder[:8]}... belongs to another client: use a fresh id")
+        member = self._own_member(record, client, holder)
         if member is None and (holder in client.members or holder in client.waiting or holder in client.holds):
-            raise BadBody(f"holder {holder[:8]}... is in use for something else: use a fresh id each time")
+            raise BadBody(f"holder {wire.short_id(holder)}... is in use for something else: use a fresh id each time")
         if member is not None:
             member.polls += 1
+        return member
+
+    def _own_member(self, record: NamedRecord[R], client: Client, holder: str) -> Member | None:
+        """The member of that holder id.
+
+        Raises:
+            BadBody: it is another client's.
+        """
+        member = record.members.get(holder)
+        if member is not None and member.client is not client:
+            raise BadBody(f"holder {wire.short_id(holder)}... belongs to another client: use a fresh id")
         return member
 
     def _begin(self, record: NamedRecord[R], client: Client, claimant: Claimant) -> Member:

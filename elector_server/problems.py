@@ -7,8 +7,8 @@ next.
 Problem
 ├── the request is wrong      BadBody, BadName, BadPath, BadMethod, BodyTooLarge, UnsupportedMediaType, WrongHost,
 │                             CrossOrigin
-├── the answer is no          LockHeld, NoPermit, NotHeld, HolderDead, UnknownClient, SemaphoreFull, BarrierBroken,
-│                             LimitMismatch, PartiesMismatch, LegacyDisabled, LegacyTooShort
+├── the answer is no          LockHeld, NoPermit, NotHeld, NotAHolder, HolderDead, UnknownClient, SemaphoreFull,
+│                             BarrierBroken, LimitMismatch, PartiesMismatch, LegacyDisabled, LegacyTooShort
 ├── not now, ask again        ElectorStarting, ElectorStopping, ElectorBusy, StoreDown, QueueFull, NoRoom
 └── the elector is wrong      InternalError
 """
@@ -16,9 +16,12 @@ Problem
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from metaparticle_sync import wire
+
+_HOLDER_OF: Final = {"condition": "wait", "barrier": "arrival"}
+"""What a holder id names, where it is not an acquisition."""
 
 
 class HeldBy(TypedDict):
@@ -132,6 +135,14 @@ class NotHeld(Problem):
         super().__init__("not_held", detail, held_by)
 
 
+class NotAHolder(Problem):
+    """A permit is given up by someone who neither holds nor waits for one."""
+
+    def __init__(self, name: str, holder: str, *, is_anothers: bool = False) -> None:
+        reason = "belongs to another client" if is_anothers else "neither holds a permit nor waits for one"
+        super().__init__("not_held", f"holder {wire.short_id(holder)}... of semaphore {name!r} {reason}")
+
+
 class HolderDead(Problem):
     """The holder id was released, given up or lost; it never comes back."""
 
@@ -139,49 +150,60 @@ class HolderDead(Problem):
         super().__init__(
             "holder_dead",
             f"holder {wire.short_id(holder)}... of {kind} {name!r} was released, given up or lost:"
-            " use a fresh id for each acquisition",
+            f" use a fresh id for each {_HOLDER_OF.get(kind, 'acquisition')}",
         )
 
 
 class NoPermit(Problem):
-    """A claim found all permits of a semaphore held."""
+    """A claim found no permit of a semaphore free. `held_by` is who holds the oldest of those that are held."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__("no_permit", f"all permits of semaphore {name!r} are held; give wait_seconds to queue for one")
+    def __init__(self, name: str, held: int, held_by: HeldBy | None) -> None:
+        why = (
+            "nobody holds one, so somebody has to release one first"
+            if held_by is None
+            else f"{held} are held, the oldest by {_who(held_by)}"
+        )
+        detail = f"semaphore {name!r} has no permit left: {why}; give wait_seconds to queue for one"
+        super().__init__("no_permit", detail, held_by)
 
 
 class SemaphoreFull(Problem):
     """A bounded semaphore was released more often than acquired."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, permits: int, held: int) -> None:
         super().__init__(
             "semaphore_full",
-            f"bounded semaphore {name!r} has all its permits already: nothing is released; it was released too often",
+            f"bounded semaphore {name!r} can not take {permits} back, because {held or 'none'} of its permits"
+            f" {'are' if held > 1 else 'is'} held; nothing was released",
         )
 
 
 class BarrierBroken(Problem):
-    """A party left, died or gave up, or somebody aborted or reset the barrier."""
+    """A party left or died, or somebody aborted or reset the barrier. `acting` wanted to open it."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            "barrier_broken",
-            f"barrier {name!r} is broken: a party gave up, died or aborted it; reset it when all have noticed",
+    def __init__(self, name: str, acting: str | None = None) -> None:
+        detail = (
+            f"barrier {name!r} is broken: a party left or died, or somebody aborted or reset it; after a reset it can"
+            " be used again"
+            if acting is None
+            else f"barrier {name!r} does not wait for holder {wire.short_id(acting)}... to open it: it is broken, or"
+            " open already, or another party acts"
         )
+        super().__init__("barrier_broken", detail)
 
 
 class LimitMismatch(Problem):
     """Two users of one name disagree about the semaphore. `used_by` is the other one, in words."""
 
     def __init__(self, name: str, ours: str, theirs: str, used_by: str) -> None:
-        super().__init__("limit_mismatch", _mismatch("semaphore", name, ours, theirs, used_by))
+        super().__init__("limit_mismatch", _mismatch(name, ours, theirs, used_by))
 
 
 class PartiesMismatch(Problem):
     """Two users of one name disagree about the number of parties of a barrier."""
 
     def __init__(self, name: str, ours: str, theirs: str, used_by: str) -> None:
-        super().__init__("parties_mismatch", _mismatch("barrier", name, ours, theirs, used_by))
+        super().__init__("parties_mismatch", _mismatch(name, ours, theirs, used_by))
 
 
 class UnknownClient(Problem):
@@ -272,5 +294,5 @@ def _who(held_by: HeldBy | None) -> str:
     return f"{held_by['process'] or 'a process'} at {held_by['owner']} since {held_by['since']}"
 
 
-def _mismatch(kind: str, name: str, ours: str, theirs: str, used_by: str) -> str:
-    return f"{kind} {name!r} is {theirs} for {used_by}, and {ours} for you: give both the same number, or another name"
+def _mismatch(name: str, ours: str, theirs: str, used_by: str) -> str:
+    return f"{name!r} is in use as {theirs} by {used_by}, not as {ours}: agree on one of them, or use another name"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from elector_server.clients import Loss
 from elector_server.named_record import NamedRecord
 from elector_server.parking import Departed, Departure
-from elector_server.participants import CLAIM_SECONDS, GAP_SECONDS, UNDECIDED_SECONDS, Member, Participants
-from elector_server.problems import HolderDead, LimitMismatch, NoPermit, SemaphoreFull, StoreDown
+from elector_server.participants import CLAIM_SECONDS, GAP_SECONDS, UNDECIDED_SECONDS, Member, Participants, once
+from elector_server.problems import HeldBy, HolderDead, LimitMismatch, NoPermit, NotAHolder, SemaphoreFull, StoreDown
 from elector_server.rules import semaphore as rules
 from elector_server.rules.semaphore import KIND, Permit, Semaphore, Terms
 from elector_server.rules.shared import At, Refusal, TermsDiffer, is_same
@@ -191,17 +191,22 @@ class Semaphores(Participants[Semaphore]):
 
     def _refusal(self, name: str, error: BaseException) -> BaseException:
         if isinstance(error, rules.NoPermit):
-            self._glance(name)
-            return NoPermit(name)
+            return self._no_permit(name)
         if isinstance(error, TermsDiffer):
             return self._mismatch(name, error)
-        return SemaphoreFull(name) if isinstance(error, rules.SemaphoreFull) else self._problem(name, error)
+        return self._problem(name, error)
 
-    def _glance(self, name: str) -> None:
-        """See whether those who hold all permits are still alive, on behalf of whoever tries again later."""
+    def _permits(self, name: str) -> tuple[Permit, ...]:
         semaphore = self._record(name).record
-        for permit in semaphore.permits if semaphore is not None else ():
+        return () if semaphore is None else semaphore.permits
+
+    def _no_permit(self, name: str) -> NoPermit:
+        """Who holds them; and see whether they are still alive, on behalf of whoever tries again later."""
+        record = self._record(name)
+        permits = self._permits(name)
+        for permit in permits:
             self._core.glance(permit.claimant)
+        return NoPermit(name, len(permits), _held_by(permits[0], record.version) if permits else None)
 
     def _mismatch(self, name: str, error: TermsDiffer) -> LimitMismatch:
         if error.used_by is not None:
@@ -228,8 +233,10 @@ class Semaphores(Participants[Semaphore]):
 
         try:
             value: int = await self._in_time(
-                record, record.request(operation, change, lambda semaphore: semaphore.value)
+                record, record.request(once(operation), change, lambda semaphore: semaphore.value)
             )
+        except rules.SemaphoreFull:
+            raise SemaphoreFull(name, permits, len(self._permits(name))) from None
         except Refusal as refusal:
             raise self._refusal(name, refusal) from None
         for holder in holders:
@@ -240,20 +247,33 @@ class Semaphores(Participants[Semaphore]):
         return value
 
     async def give_up(self, name: str, client_id: str, holder: str) -> bool:
-        """Withdraw a waiter, or return the permit of exactly this holder. True once it is written."""
+        """Withdraw a waiter, or return the permit of exactly this holder. True once it is written.
+
+        Raises:
+            NotAHolder: it neither holds nor waits.
+        """
         client = self._clients.clients.find(client_id)
         if client is not None:
             client.heard_at = self._core.clock.now()
         record = self._record(name)
         member = record.members.get(holder)
         if member is not None and member.client.id != client_id:
-            raise HolderDead(name, holder, KIND)
+            raise NotAHolder(name, holder, is_anothers=True)
+        is_known = member is not None or holder in self._core.dead
         self._core.dead.add(holder)
         try:
+            if not is_known and not await self._stands(record, holder):
+                raise NotAHolder(name, holder)
             await self._in_time(record, record.leave(holder))
         except StoreDown:
+            record.leave(holder)
             return False
         return True
+
+    async def _stands(self, record: NamedRecord[Semaphore], holder: str) -> bool:
+        """Whether it stands in the record: perhaps a permit or a ticket of the process before."""
+        semaphore = await self._fresh(record)
+        return semaphore is not None and any(found.hold.holder == holder for found in semaphore.claimants())
 
     async def present(self, client: Client, hold: PresentedHold, seconds: float) -> bool | None:
         """A client comes back with a permit: whether it still is one; None if that can not be found out in time."""
@@ -282,6 +302,12 @@ class Semaphores(Participants[Semaphore]):
 def described(user: Claimant | None) -> str:
     """Who it is, in words."""
     return "somebody else" if user is None else f"{user.process or 'a process'} at {user.owner}"
+
+
+def _held_by(permit: Permit, version: int) -> HeldBy:
+    token = version if permit.token is None else permit.token
+    claimant = permit.claimant
+    return HeldBy(owner=claimant.owner, process=claimant.process, since=permit.acquired_at, token=str(token))
 
 
 def _is_before(claimant: Claimant, holder: str, session: str) -> bool:

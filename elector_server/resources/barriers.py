@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from falcon.asgi import Request, Response
 
 _ARRIVE_FIELDS: Final = frozenset({"client", "holder", "parties", "acts", "arrived", "wait_seconds"})
-_LEAVE_FIELDS: Final = frozenset({"client", "holder"})
+_LEAVE_FIELDS: Final = frozenset({"client", "holder", "arrived"})
 _CHANGE_FIELDS: Final = frozenset({"client", "operation", "parties", "transition", "holder"})
 _PLACE_FIELDS: Final = frozenset({"generation", "index"})
 _GENERATION_MAX: Final = 2**53 - 1
@@ -53,9 +53,9 @@ class BarrierResource(SharedResource):
         """Leave before all have come."""
         name = self._name(name)
         fields, _ = self._fields(req, _LEAVE_FIELDS)
-        client, holder = id_field(fields, "client"), id_field(fields, "holder")
+        client, holder, arrived = id_field(fields, "client"), id_field(fields, "holder"), _place(fields)
         await self._elector.admit(0.0)
-        outcome, place = await self._elector.barriers.leave(name, client, holder)
+        outcome, place = await self._elector.barriers.leave(name, client, holder, arrived)
         index = None if place is None else place.index
         resp.data = to_bytes({"name": name, "state": outcome.value, "index": index})
 

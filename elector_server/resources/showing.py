@@ -20,6 +20,9 @@ _KINDS: Final = {
     condition.KIND: "Condition",
     barrier.KIND: "Barrier",
 }
+_ENTRY_NAMES: Final = {"isSet": "is_set", "changedAt": "changed_at"}
+"""A list is none of Kubernetes' objects: it has the words of all other calls."""
+
 _UNUSED: Final = {
     semaphore.KIND: "nobody has used it yet, so it has no limit",
     event.KIND: "nobody has used it yet, so it is not set",
@@ -39,8 +42,12 @@ def record_json(record: Record) -> dict[str, Any]:
 
 
 def list_json(plural: str, records: Iterable[Record]) -> dict[str, Any]:
-    """All records of a kind."""
-    return {plural: [{"name": record.name, **_SPECS[record.kind](record)} for record in records]}
+    """All records of a kind: of each its name and how it stands. Who is in it is shown for one record only."""
+    return {plural: [{"name": record.name, **_entry(_SPECS[record.kind](record))} for record in records]}
+
+
+def _entry(spec: dict[str, Any]) -> dict[str, Any]:
+    return {_ENTRY_NAMES.get(name, name): value for name, value in spec.items() if not isinstance(value, list)}
 
 
 def unused_body(kind: str, name: str) -> bytes:
@@ -59,8 +66,10 @@ def _semaphore(record: Record) -> dict[str, Any]:
         "limit": shown.terms.limit,
         "bounded": shown.terms.bounded,
         "value": shown.value,
+        "held": len(permits),
+        "waiters": len(shown.queue),
         "permits": permits,
-        "waiters": [_who(ticket) for ticket in shown.queue],
+        "queue": [_who(ticket) for ticket in shown.queue],
     }
 
 
@@ -72,8 +81,9 @@ def _event(record: Record) -> dict[str, Any]:
 def _condition(record: Record) -> dict[str, Any]:
     shown = condition.Condition.from_spec(record.spec)
     return {
-        "waiters": [_who(ticket.claimant) for ticket in shown.tickets if not ticket.notified],
-        "notified": [_who(ticket.claimant) for ticket in shown.tickets if ticket.notified],
+        "waiters": shown.waiters,
+        "notified": len(shown.tickets) - shown.waiters,
+        "tickets": [_who(ticket.claimant) | {"notified": ticket.notified} for ticket in shown.tickets],
     }
 
 
@@ -88,7 +98,7 @@ def _barrier(record: Record) -> dict[str, Any]:
     }
 
 
-def _who(claimant: Claimant) -> dict[str, str]:
+def _who(claimant: Claimant) -> dict[str, Any]:
     return {
         "holder": wire.short_id(claimant.hold.holder),
         "owner": claimant.owner,

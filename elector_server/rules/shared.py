@@ -15,6 +15,7 @@ holder gives up, when its process is gone, and when its session has ended.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ OPERATIONS_REMEMBERED: Final = 32
 CLAIMANTS_MAX: Final = 1_000
 """Holders, and besides them waiters, that one record has room for."""
 
-_ID_CHARACTERS: Final = 16
+_DIGEST_BYTES: Final = 8
+"""Of each id, half is remembered. It depends on the whole id: not everybody's ids are random in each part."""
 
 OBSERVED_MAX: Final = 32
 """Sessions that one elector observes for one record. Whoever sweeps sees to the rest."""
@@ -69,17 +71,17 @@ class At:
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """How many operations were applied to a record, and the ids of the last of them."""
+    """How many operations were applied to a record, and digests of the ids of the last of them."""
 
     count: int = 0
     last: tuple[str, ...] = ()
 
     def __contains__(self, operation: str) -> bool:
-        return operation[:_ID_CHARACTERS] in self.last
+        return _digest(operation) in self.last
 
     def plus(self, operation: str) -> Operations:
         """With one more."""
-        return Operations(self.count + 1, (*self.last, operation[:_ID_CHARACTERS])[-OPERATIONS_REMEMBERED:])
+        return Operations(self.count + 1, (*self.last, _digest(operation))[-OPERATIONS_REMEMBERED:])
 
     def may_have_forgotten(self, since: int) -> bool:
         """Whether an operation that was applied when `since` had been counted need not be among the last any more."""
@@ -93,6 +95,10 @@ class Operations:
     def from_spec(cls, spec: Mapping[str, Any]) -> Operations:
         """Read the stored form."""
         return cls(spec.get("operation_count", 0), tuple(spec.get("operations", ())))
+
+
+def _digest(operation: str) -> str:
+    return blake2b(operation.encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 NO_OPERATIONS: Final = Operations()

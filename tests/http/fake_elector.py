@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from elector_server.acquisitions import Granted
+from elector_server.resources.caller import Caller
 from elector_server.rules.claimant import Claimant, Hold
 from elector_server.rules.lock import Lock
 from elector_server.trouble import Cause
@@ -74,6 +75,21 @@ class FakeStore:
         """Nothing to close."""
 
 
+class FakePart:
+    """What the elector does with one kind. `semaphores.acquire` is answered by `answers["semaphores_acquire"]`."""
+
+    def __init__(self, elector: FakeElector, name: str) -> None:
+        self._elector = elector
+        self._name = name
+
+    def __getattr__(self, method: str) -> Any:
+        async def call(*arguments: Any, **named: Any) -> Any:
+            asked = [argument for argument in (*arguments, *named.values()) if not isinstance(argument, Caller)]
+            return self._elector.answer(f"{self._name}_{method}", *asked)
+
+        return call
+
+
 class FakeElector:
     """`answers[method]` is what that method returns, or raises."""
 
@@ -84,12 +100,15 @@ class FakeElector:
         self.holds, self.waits = 5, 7
         self.counters: Counter[str] = Counter(grants=3)
         self.store = FakeStore()
+        kinds = {"semaphore": "semaphores", "event": "events", "condition": "conditions", "barrier": "barriers"}
+        self.participants = {kind: FakePart(self, part) for kind, part in kinds.items()}
+        self.semaphores, self.events, self.conditions, self.barriers = self.participants.values()
 
     @property
     def ready(self) -> bool:
         return self.not_ready is None
 
-    def _answer(self, method: str, *arguments: Any) -> Any:
+    def answer(self, method: str, *arguments: Any) -> Any:
         self.calls.append((method, *arguments))
         answer = self.answers[method]
         if isinstance(answer, BaseException):
@@ -97,45 +116,51 @@ class FakeElector:
         return answer
 
     async def start(self) -> None:
-        self._answer("start")
+        self.answer("start")
 
     async def stop(self) -> None:
-        self._answer("stop")
+        self.answer("stop")
 
     async def open_client(self, *arguments: Any) -> Any:
-        return self._answer("open_client", *arguments)
+        return self.answer("open_client", *arguments)
 
     async def heartbeat(self, *arguments: Any) -> Any:
-        return self._answer("heartbeat", *arguments)
+        return self.answer("heartbeat", *arguments)
 
     async def close_client(self, *arguments: Any) -> Any:
-        return self._answer("close_client", *arguments)
+        return self.answer("close_client", *arguments)
 
     def open_stream(self, *arguments: Any) -> Any:
-        return self._answer("open_stream", *arguments)
+        return self.answer("open_stream", *arguments)
 
     async def acquire(
         self, name: str, client: str, holder: str, wait_seconds: float, departure: Any, metadata: str
     ) -> Any:
         said = (metadata,) if metadata else ()
-        answer = self._answer("acquire", name, client, holder, wait_seconds, *said)
+        answer = self.answer("acquire", name, client, holder, wait_seconds, *said)
         return await answer(departure) if callable(answer) else answer
 
+    async def admit(self, wait_seconds: float) -> float:
+        """Everybody is let in, unless there is an answer for this."""
+        if "admit" in self.answers:
+            self.answer("admit", wait_seconds)
+        return wait_seconds
+
     async def release(self, *arguments: Any) -> Any:
-        return self._answer("release", *arguments)
+        return self.answer("release", *arguments)
 
     async def read_lock(self, *arguments: Any) -> Any:
-        return self._answer("read_lock", *arguments)
+        return self.answer("read_lock", *arguments)
 
     async def look(self, name: str, is_news: Any, wait_seconds: float, departure: Any) -> Any:
-        answer = self._answer("look", name, wait_seconds)
+        answer = self.answer("look", name, wait_seconds)
         return next((view for view in answer if is_news(view)), answer[-1]) if isinstance(answer, list) else answer
 
     async def list_locks(self) -> Any:
-        return self._answer("list_locks")
+        return self.answer("list_locks")
 
     async def legacy_put(self, *arguments: Any) -> Any:
-        return self._answer("legacy_put", *arguments)
+        return self.answer("legacy_put", *arguments)
 
     async def legacy_post(self, *arguments: Any) -> Any:
-        return self._answer("legacy_post", *arguments)
+        return self.answer("legacy_post", *arguments)

@@ -115,7 +115,8 @@ def test_no_answer_allows_another_origin() -> None:
         "/openapi.json/",
         "/healthz",
         "/metrics",
-        "/semaphores/a",
+        "/elections/a",
+        "/semaphore/a",
         "/line%0Abreak",
     ],
 )
@@ -141,6 +142,16 @@ def test_what_leads_nowhere_is_never_404(method: str, target: str) -> None:
         ("GET", f"/sessions/{CLIENT}", {"PUT", "POST", "DELETE"}),
         ("POST", f"/sessions/{CLIENT}/stream", {"GET"}),
         ("POST", "/openapi.json", {"GET"}),
+        ("PATCH", "/semaphores/a", {"GET", "PUT", "POST", "DELETE"}),
+        ("HEAD", "/semaphores/a", {"GET", "PUT", "POST", "DELETE"}),
+        ("HEAD", "/events/a", {"GET", "PUT", "POST"}),
+        ("DELETE", "/events/a", {"GET", "PUT", "POST"}),
+        ("PATCH", "/conditions/a", {"GET", "PUT", "POST", "DELETE"}),
+        ("PATCH", "/barriers/a", {"GET", "PUT", "POST", "DELETE"}),
+        ("PUT", "/semaphores", {"GET"}),
+        ("POST", "/events", {"GET"}),
+        ("DELETE", "/conditions", {"GET"}),
+        ("HEAD", "/barriers", {"GET"}),
     ],
 )
 def test_wrong_methods(method: str, target: str, allowed: set[str]) -> None:

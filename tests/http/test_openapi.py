@@ -91,10 +91,11 @@ class Conversation:
 
     def _template(self, path: str) -> str:
         path = path.partition("?")[0]
-        for prefix, template in (("/locks/", "/locks/{name}"), ("/sessions/", "/sessions/{client}")):
-            if path.startswith(prefix):
-                return template + (wire.STREAM_SUFFIX if path.endswith(wire.STREAM_SUFFIX) else "")
-        return path
+        collection, _, name = path[1:].partition("/")
+        if not name:
+            return path
+        suffix = wire.STREAM_SUFFIX if path.endswith(wire.STREAM_SUFFIX) else ""
+        return f"/{collection}/" + ("{client}" if collection == "sessions" else "{name}") + suffix
 
     def first_event(self) -> Any:
         """Open a stream and read its first line."""
@@ -193,6 +194,94 @@ def test_the_original_protocol(talk: Conversation) -> None:
     talk.call(409, "PUT", "/locks/held")
 
 
+def test_semaphores(talk: Conversation) -> None:
+    name, first, second = wire.path_of(wire.SEMAPHORES_PATH, "team/ä gpu"), wire.new_id(), wire.new_id()
+    acquire = {"client": talk.client, "limit": 1, "bounded": True, "wait_seconds": 0}
+    release = {"client": talk.client, "operation": wire.new_id(), "limit": 1, "bounded": True, "permits": 1}
+    give_up = {"client": talk.client, "holder": first}
+    talk.call(404, "GET", name)
+    talk.call(200, "PUT", wire.session_path(talk.client), {"process": "test"})
+    granted = talk.call(200, "PUT", name, acquire | {"holder": first})
+    assert granted == talk.call(200, "PUT", name, acquire | {"holder": first}) | {
+        "valid_seconds": granted["valid_seconds"]
+    }
+    talk.call(409, "PUT", name, acquire | {"holder": second})
+    talk.call(202, "PUT", name, acquire | {"holder": second, "wait_seconds": 0.1})
+    talk.call(200, "GET", name)
+    talk.call(200, "GET", wire.SEMAPHORES_PATH)
+    talk.call(409, "PUT", name, acquire | {"holder": wire.new_id(), "limit": 2})
+    hold = {"kind": "semaphore", "name": "team/ä gpu", "holder": first, "token": granted["token"]}
+    lost = hold | {"holder": wire.new_id()}
+    status = talk.call(200, "PUT", wire.session_path(talk.client), {"process": "test", "holds": [hold, lost]})
+    assert (status["holds"], [loss["kind"] for loss in status["lost"]]) == ([first], ["semaphore"])
+    talk.call(200, "POST", name, release | {"holders": [first]})
+    talk.call(204, "DELETE", name, give_up | {"holder": second})
+    talk.call(409, "POST", name, release | {"operation": wire.new_id()})
+    talk.call(409, "DELETE", name, give_up | {"holder": wire.new_id()})
+
+
+def test_events(talk: Conversation) -> None:
+    name = wire.path_of(wire.EVENTS_PATH, "team/ä go")
+    put = {"client": talk.client, "operation": wire.new_id(), "is_set": True}
+    wait = {"client": talk.client, "generation": None, "wait_seconds": 0}
+    talk.call(200, "PUT", wire.session_path(talk.client), {"process": "test"})
+    talk.call(404, "GET", name)
+    talk.call(202, "POST", name, wait)
+    talk.call(200, "PUT", name, put)
+    talk.call(200, "POST", name, wait)
+    talk.call(200, "GET", name)
+    talk.call(200, "GET", wire.EVENTS_PATH)
+    talk.call(200, "PUT", name, put | {"operation": wire.new_id(), "is_set": False})
+    talk.call(200, "POST", name, wait | {"generation": 0, "wait_seconds": 1})
+    talk.call(202, "POST", name, {"client": talk.client})
+    talk.call(409, "PUT", name, put | {"client": wire.new_id()})
+    talk.call(409, "POST", name, wait | {"client": wire.new_id()})
+
+
+def test_conditions(talk: Conversation) -> None:
+    name, holder, other = wire.path_of(wire.CONDITIONS_PATH, "team/ä queue"), wire.new_id(), wire.new_id()
+    wait = {"client": talk.client, "holder": holder, "enqueued": False, "wait_seconds": 0}
+    notify = {"client": talk.client, "operation": wire.new_id(), "waiters": 1}
+    talk.call(200, "PUT", wire.session_path(talk.client), {"process": "test"})
+    talk.call(404, "GET", name)
+    talk.call(202, "PUT", name, wait)
+    talk.call(202, "PUT", name, wait | {"holder": other})
+    talk.call(202, "PUT", name, wait | {"enqueued": True, "wait_seconds": 0.1})
+    talk.call(200, "POST", name, notify)
+    talk.call(200, "GET", name)
+    talk.call(200, "GET", wire.CONDITIONS_PATH)
+    talk.call(200, "PUT", name, wait | {"enqueued": True, "wait_seconds": 1})
+    talk.call(200, "DELETE", name, {"client": talk.client, "holder": other, "pass_on": True})
+    talk.call(409, "PUT", name, wait | {"holder": other})
+    talk.call(200, "POST", name, {"client": talk.client, "operation": wire.new_id()})
+    talk.call(409, "POST", name, notify | {"client": wire.new_id()})
+    talk.call(409, "DELETE", name, {"client": wire.new_id(), "holder": wire.new_id()})
+
+
+def test_barriers(talk: Conversation) -> None:
+    name, first, second = wire.path_of(wire.BARRIERS_PATH, "team/ä phase"), wire.new_id(), wire.new_id()
+    arrive = {"client": talk.client, "parties": 2, "acts": True, "arrived": None, "wait_seconds": 0}
+    change = {"client": talk.client, "operation": wire.new_id(), "parties": 2, "transition": "open"}
+    talk.call(200, "PUT", wire.session_path(talk.client), {"process": "test"})
+    talk.call(404, "GET", name)
+    standing = talk.call(202, "PUT", name, arrive | {"holder": first})
+    place = {"generation": standing["generation"], "index": standing["index"]}
+    talk.call(202, "PUT", name, arrive | {"holder": first, "arrived": place, "wait_seconds": 0.1})
+    talk.call(409, "PUT", name, arrive | {"holder": second, "parties": 3})
+    assert talk.call(200, "PUT", name, arrive | {"holder": second})["state"] == "acting"
+    talk.call(409, "POST", name, change | {"holder": first})
+    talk.call(200, "POST", name, change | {"holder": second, "operation": wire.new_id()})
+    talk.call(200, "GET", name)
+    talk.call(200, "GET", wire.BARRIERS_PATH)
+    assert talk.call(200, "PUT", name, arrive | {"holder": first, "arrived": place})["state"] == "passed"
+    leave = {"client": talk.client, "holder": first}
+    assert talk.call(200, "DELETE", name, leave)["state"] == "passed"
+    assert talk.call(200, "DELETE", name, leave | {"holder": wire.new_id(), "arrived": None})["index"] is None
+    for transition in ("abort", "reset"):
+        talk.call(200, "POST", name, change | {"operation": wire.new_id(), "transition": transition})
+    talk.call(409, "DELETE", name, {"client": wire.new_id(), "holder": wire.new_id()})
+
+
 def test_sessions(talk: Conversation) -> None:
     session, holder = wire.session_path(wire.new_id()), wire.new_id()
     talk.call(409, "POST", session, {})
@@ -216,10 +305,11 @@ def test_stream(talk: Conversation) -> None:
         {"event": "tick"},
         {"event": "stopping"},
         {"event": "lost", "kind": "lock", "name": "x", "holder": wire.new_id(), "reason": "late"},
+        {"event": "lost", "kind": "semaphore", "name": "x", "holder": wire.new_id(), "reason": "late"},
     ):
-        jsonschema.validate(line, talk.schema("Event"))
+        jsonschema.validate(line, talk.schema("StreamEvent"))
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"event": "tack"}, talk.schema("Event"))
+        jsonschema.validate({"event": "tack"}, talk.schema("StreamEvent"))
 
 
 def test_health(talk: Conversation) -> None:
@@ -229,7 +319,21 @@ def test_health(talk: Conversation) -> None:
     talk.call(200, "GET", "/openapi.json")
 
 
+_HERE = {"client": "c" * 32, "holder": "d" * 32}
+_ONCE = {"client": "c" * 32, "operation": "e" * 32}
+
 BODIES: dict[tuple[str, str], Any] = {
+    ("/semaphores/x", "PUT"): _HERE | {"limit": 1, "bounded": False},
+    ("/semaphores/x", "POST"): _ONCE | {"limit": 1, "bounded": False, "permits": 1},
+    ("/semaphores/x", "DELETE"): _HERE,
+    ("/events/x", "PUT"): _ONCE | {"is_set": True},
+    ("/events/x", "POST"): {"client": "c" * 32},
+    ("/conditions/x", "PUT"): _HERE | {"enqueued": True},
+    ("/conditions/x", "POST"): _ONCE,
+    ("/conditions/x", "DELETE"): _HERE,
+    ("/barriers/x", "PUT"): _HERE | {"parties": 2, "acts": False},
+    ("/barriers/x", "POST"): _ONCE | {"parties": 2, "transition": "reset"},
+    ("/barriers/x", "DELETE"): _HERE,
     ("/locks/x", "PUT"): {"client": "c" * 32, "holder": "d" * 32},
     ("/locks/x", "DELETE"): {"client": "c" * 32, "holder": "d" * 32},
     (wire.session_path("c" * 32), "PUT"): {"process": "test"},
@@ -239,6 +343,7 @@ PLAIN = [
     ("/locks", "GET"),
     ("/locks/x", "GET"),
     ("/locks/x", "POST"),
+    *((f"/{kind}{name}", "GET") for kind in ("semaphores", "events", "conditions", "barriers") for name in ("", "/x")),
     (wire.session_path("c" * 32), "DELETE"),
     (wire.stream_path("c" * 32), "GET"),
     ("/openapi.json", "GET"),
@@ -260,17 +365,23 @@ def test_refusals(talk: Conversation, path: str, method: str) -> None:
 def test_nothing_in_the_description_is_untested(talk: Conversation) -> None:
     """500 and 503 need a broken elector (below), 202 of a release a store that hangs."""
     untested = {entry for entry in talk.documented() - talk.seen if entry[2] not in {"500", "503"}}
-    assert untested == {("/locks/{name}", "delete", "202")}
+    assert untested == {("/locks/{name}", "delete", "202"), ("/semaphores/{name}", "delete", "202")}
     assert not talk.seen - talk.documented()
+
+
+METHODS = (
+    "acquire release read_lock list_locks legacy_put legacy_post open_client heartbeat close_client open_stream"
+    " semaphores_acquire semaphores_release semaphores_give_up semaphores_read semaphores_list"
+    " events_put events_wait events_read events_list"
+    " conditions_enqueue conditions_wait conditions_withdraw conditions_notify conditions_read conditions_list"
+    " barriers_arrive barriers_leave barriers_change barriers_read barriers_list"
+)
 
 
 @pytest.mark.parametrize("problem", [ElectorStopping(), StoreDown("it is locked"), RuntimeError("a defect")], ids=repr)
 @pytest.mark.parametrize(("path", "method"), [*BODIES, *PLAIN[:-1]], ids=lambda part: part.replace("c" * 32, "id"))
 def test_a_broken_elector(path: str, method: str, problem: Exception) -> None:
-    methods = (
-        "acquire release read_lock list_locks legacy_put legacy_post open_client heartbeat close_client open_stream"
-    )
-    app = app_of(FakeElector(**dict.fromkeys(methods.split(), problem)))
+    app = app_of(FakeElector(**dict.fromkeys(METHODS.split(), problem)))
     body = json.dumps(BODIES[path, method]).encode() if (path, method) in BODIES else b""
     answer = ask(app, method, path, body)
     assert answer.status == (500 if isinstance(problem, RuntimeError) else 503)
@@ -279,10 +390,12 @@ def test_a_broken_elector(path: str, method: str, problem: Exception) -> None:
     openapi.validate_response(request, Response(answer.status, answer.headers, answer.body))
 
 
-def test_a_release_that_is_not_written_yet() -> None:
-    body = json.dumps(BODIES["/locks/x", "DELETE"]).encode()
-    answer = ask(app_of(FakeElector(release=False)), "DELETE", "/locks/x", body)
-    request = Request("DELETE", "http://127.0.0.1:13131/locks/x", body, JSON)
+@pytest.mark.parametrize("path", ["/locks/x", "/semaphores/x"])
+def test_a_release_that_is_not_written_yet(path: str) -> None:
+    body = json.dumps(BODIES[path, "DELETE"]).encode()
+    answer = ask(app_of(FakeElector(release=False, semaphores_give_up=False)), "DELETE", path, body)
+    assert answer.status == 202
+    request = Request("DELETE", f"http://127.0.0.1:13131{path}", body, JSON)
     _openapi(DESCRIPTION, 13131, HEALTH_PORT).validate_response(
         request, Response(answer.status, answer.headers, answer.body)
     )
