@@ -2,6 +2,7 @@
 
 python -m tests.simulation SEED
 python -m tests.simulation FIRST-LAST
+python -m tests.simulation --shared FIRST-LAST
 python -m tests.simulation --schedules NAME --orders 1 -v
 """
 
@@ -19,6 +20,7 @@ from typing import Any
 from tests.simulation.directed import SCHEDULES, run_schedule
 from tests.simulation.random_run import run_seed
 from tests.simulation.recorder import Commit
+from tests.simulation.shared_run import run_shared_seed
 from tests.simulation.world import World, last_world
 
 FAILED = 3
@@ -56,15 +58,22 @@ def _runs(arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Wor
     for name in arguments.schedules:
         for order in range(arguments.orders):
             yield f"{name} (order {order})", partial(run_schedule, name, order)
-    if arguments.seeds:
-        first, _, last = arguments.seeds.partition("-")
-        for seed in range(int(first), int(last or first) + 1):
-            yield f"seed {seed}", partial(run_seed, seed)
+    for seed in _numbers(arguments.seeds):
+        yield f"seed {seed}", partial(run_seed, seed)
+    for seed in _numbers(arguments.shared):
+        yield f"shared seed {seed}", partial(run_shared_seed, seed)
+
+
+def _numbers(text: str) -> range:
+    """The numbers of FIRST-LAST, or of one number; none of nothing."""
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1) if text else range(0)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("seeds", nargs="?", default="", help="one seed, or FIRST-LAST")
+    parser.add_argument("--shared", default="", help="seeds of semaphores, events, conditions, barriers: FIRST-LAST")
     parser.add_argument("--schedules", nargs="*", default=[], choices=sorted(SCHEDULES), help="directed schedules")
     parser.add_argument("--orders", type=int, default=5, help="seeds for the order of each directed schedule")
     parser.add_argument("--stop", action="store_true", help="stop at the first failure")
@@ -82,6 +91,8 @@ def count(world: World) -> Counter[str]:
     figures["commits"] = len(world.shared.commits)
     figures["acquisitions"] = len(history.beliefs)
     figures["checks"] = len(history.checks)
+    figures["calls"] = sum(call.outcome is not None for call in history.shared)
+    figures["permits"] = len(history.permits)
     figures["holds lost"] = sum("told" in belief.reason or "deadline" in belief.reason for belief in history.beliefs)
     for fault, number in sorted(history.faults.items()):
         figures[f"fault {fault}"] = number
