@@ -13,13 +13,12 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 from tests.simulation.directed import SCHEDULES, run_schedule
 from tests.simulation.random_run import run_seed
-from tests.simulation.recorder import Commit
+from tests.simulation.printing import print_run
 from tests.simulation.shared_run import run_shared_seed
 from tests.simulation.world import World, last_world
 
@@ -97,45 +96,6 @@ def count(world: World) -> Counter[str]:
     for fault, number in sorted(history.faults.items()):
         figures[f"fault {fault}"] = number
     return figures
-
-
-def print_run(world: World | None) -> None:
-    """Everything that the recorder and the clients wrote down, in order of time."""
-    if world is None:
-        return
-    lines = [(commit.at, describe_commit(commit)) for commit in world.shared.commits]
-    for belief in world.history.beliefs:
-        who = f"{belief.client} {belief.name} {belief.holder[:6]} token {belief.token}"
-        lines.append((belief.began, f"    BELIEVES {who}"))
-        if belief.ended is not None:
-            lines.append((belief.ended, f"    BELIEVED {who}: {belief.reason}"))
-    for call in world.history.calls:
-        ended = call.began + call.took_seconds
-        lines.append((ended, f"        {call.client} {call.what}, asked at {call.began:.4f}: {call.outcome!r:.120}"))
-    lines += world.history.notes
-    for at, line in sorted(lines):
-        print(f"{at:10.4f} {line}")
-
-
-def describe_commit(commit: Commit) -> str:
-    """One commit in one line."""
-    operation = commit.operation
-    text = f"{commit.version} {operation.sender} {operation.verb} {operation.kind} "
-    if commit.record is None:
-        return text + _short(operation.name)
-    spec = commit.record.spec
-    if operation.kind == "session":
-        return f"{text}{_short(operation.name)} {spec['state']} epoch {spec['epoch']} seq {spec['seq']}"
-    queue = ", ".join(_hold(ticket) for ticket in spec.get("queue", ()))
-    return f"{text}{operation.name}: {_hold(spec)} token {spec.get('token')} [{queue}]"
-
-
-def _hold(spec: Mapping[str, Any]) -> str:
-    return f"{spec['holder'][:6]}({_short(spec['session'])}.{spec['epoch']})"
-
-
-def _short(session: str) -> str:
-    return session[:-26] if len(session) > 30 else session
 
 
 if __name__ == "__main__":

@@ -36,7 +36,9 @@ class EventUser(User):
         while True:
             knows = False
             try:
-                seen = await self.poll(since, poll_seconds(self.client, give_up_at))
+                # The first look only asks how often it was set: no later `set` is missed then, whatever happens.
+                wait_seconds = 0.0 if since is None else poll_seconds(self.client, give_up_at)
+                seen = await self.poll(since, wait_seconds)
             except Unavailable:
                 pass
             else:

@@ -38,7 +38,9 @@ class SharedRun(RandomRun):
             bounded=random.random() < 0.3,
             parties=random.randint(1, min(3, sum(self._settings.clients_per_pod))),
             lease_seconds=self._lease_seconds,
+            is_quiet=lambda: world.history.first_fault_at is None,
         )
+        self._all_have_ended = False
         self._operations_remembered = random.choice([4, 32])
 
     async def run(self) -> None:
@@ -62,10 +64,9 @@ class SharedRun(RandomRun):
         self._winding_down = True
         waker = self._world.add_client(self._random.choice(self._world.pods))
         waking = waker.run(self._wake(waker))
-        try:
-            await super()._wind_down()
-        finally:
-            waking.cancel()
+        await super()._wind_down()
+        self._all_have_ended = True
+        await waking
 
     async def _wake(self, waker: SimulatedClient) -> None:
         """Let whoever waits for ever go on."""
@@ -82,7 +83,7 @@ class SharedRun(RandomRun):
 
     async def _notify_all(self, waker: SimulatedClient) -> None:
         condition = ConditionUser(waker, self._terms.name)
-        while True:
+        while not self._all_have_ended:
             hold = await waker.acquire(LOCK_OF_CONDITION, FOREVER)
             if hold is not None:
                 await condition.notify(None)
