@@ -2,6 +2,7 @@
 
 python -m tests.simulation SEED
 python -m tests.simulation FIRST-LAST
+python -m tests.simulation --shared FIRST-LAST
 python -m tests.simulation --schedules NAME --orders 1 -v
 """
 
@@ -12,13 +13,13 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 from tests.simulation.directed import SCHEDULES, run_schedule
 from tests.simulation.random_run import run_seed
-from tests.simulation.recorder import Commit
+from tests.simulation.printing import print_run
+from tests.simulation.shared_run import run_shared_seed
 from tests.simulation.world import World, last_world
 
 FAILED = 3
@@ -56,15 +57,22 @@ def _runs(arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Wor
     for name in arguments.schedules:
         for order in range(arguments.orders):
             yield f"{name} (order {order})", partial(run_schedule, name, order)
-    if arguments.seeds:
-        first, _, last = arguments.seeds.partition("-")
-        for seed in range(int(first), int(last or first) + 1):
-            yield f"seed {seed}", partial(run_seed, seed)
+    for seed in _numbers(arguments.seeds):
+        yield f"seed {seed}", partial(run_seed, seed)
+    for seed in _numbers(arguments.shared):
+        yield f"shared seed {seed}", partial(run_shared_seed, seed)
+
+
+def _numbers(text: str) -> range:
+    """The numbers of FIRST-LAST, or of one number; none of nothing."""
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1) if text else range(0)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("seeds", nargs="?", default="", help="one seed, or FIRST-LAST")
+    parser.add_argument("--shared", default="", help="seeds of semaphores, events, conditions, barriers: FIRST-LAST")
     parser.add_argument("--schedules", nargs="*", default=[], choices=sorted(SCHEDULES), help="directed schedules")
     parser.add_argument("--orders", type=int, default=5, help="seeds for the order of each directed schedule")
     parser.add_argument("--stop", action="store_true", help="stop at the first failure")
@@ -82,49 +90,12 @@ def count(world: World) -> Counter[str]:
     figures["commits"] = len(world.shared.commits)
     figures["acquisitions"] = len(history.beliefs)
     figures["checks"] = len(history.checks)
+    figures["calls"] = sum(call.outcome is not None for call in history.shared)
+    figures["permits"] = len(history.permits)
     figures["holds lost"] = sum("told" in belief.reason or "deadline" in belief.reason for belief in history.beliefs)
     for fault, number in sorted(history.faults.items()):
         figures[f"fault {fault}"] = number
     return figures
-
-
-def print_run(world: World | None) -> None:
-    """Everything that the recorder and the clients wrote down, in order of time."""
-    if world is None:
-        return
-    lines = [(commit.at, describe_commit(commit)) for commit in world.shared.commits]
-    for belief in world.history.beliefs:
-        who = f"{belief.client} {belief.name} {belief.holder[:6]} token {belief.token}"
-        lines.append((belief.began, f"    BELIEVES {who}"))
-        if belief.ended is not None:
-            lines.append((belief.ended, f"    BELIEVED {who}: {belief.reason}"))
-    for call in world.history.calls:
-        ended = call.began + call.took_seconds
-        lines.append((ended, f"        {call.client} {call.what}, asked at {call.began:.4f}: {call.outcome!r:.120}"))
-    lines += world.history.notes
-    for at, line in sorted(lines):
-        print(f"{at:10.4f} {line}")
-
-
-def describe_commit(commit: Commit) -> str:
-    """One commit in one line."""
-    operation = commit.operation
-    text = f"{commit.version} {operation.sender} {operation.verb} {operation.kind} "
-    if commit.record is None:
-        return text + _short(operation.name)
-    spec = commit.record.spec
-    if operation.kind == "session":
-        return f"{text}{_short(operation.name)} {spec['state']} epoch {spec['epoch']} seq {spec['seq']}"
-    queue = ", ".join(_hold(ticket) for ticket in spec.get("queue", ()))
-    return f"{text}{operation.name}: {_hold(spec)} token {spec.get('token')} [{queue}]"
-
-
-def _hold(spec: Mapping[str, Any]) -> str:
-    return f"{spec['holder'][:6]}({_short(spec['session'])}.{spec['epoch']})"
-
-
-def _short(session: str) -> str:
-    return session[:-26] if len(session) > 30 else session
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
@@ -15,7 +14,9 @@ from elector_server.acquisitions import StillWaiting
 from elector_server.client_sessions import PresentedHold
 from elector_server.elector import Elector
 from elector_server.problems import HolderDead, LockHeld, NotHeld, Problem, UnknownClient
+from elector_server.rules.lock import KIND as LOCK
 from tests.simulation.history import Attempt, Belief, Check
+from tests.simulation.holds import ClientHold
 from tests.simulation.pod import Departure, ElectorProcess, Pod, StreamConnection
 from tests.simulation.virtual_loop import Life, Owner
 
@@ -26,18 +27,6 @@ SESSION_CALL_SECONDS = 3.0
 RETRY_SECONDS = 0.3
 
 NotNow = (Problem, ConnectionError, TimeoutError)
-
-
-@dataclass(eq=False, slots=True)
-class ClientHold:
-    """One hold. It counts under `incarnation`; once that is over, until `old_deadline`, unless confirmed again."""
-
-    name: str
-    holder: str
-    token: int
-    incarnation: str
-    belief: Belief | None = None
-    old_deadline: float = float("-inf")
 
 
 class SimulatedClient:
@@ -83,6 +72,11 @@ class SimulatedClient:
         if self._stream is not None and not self.silent_death:
             self._stream.broken()
 
+    @property
+    def knows_elector(self) -> bool:
+        """Whether it has ever opened its session."""
+        return self._opened
+
     def break_stream(self) -> None:
         """What a proxy between does when it dies: the connection ends and both ends live."""
         if self._stream is not None and self.via_proxy:
@@ -99,14 +93,14 @@ class SimulatedClient:
         """Until when this hold may be believed in."""
         return self._deadline if hold.incarnation == self._incarnation else hold.old_deadline
 
-    def believes(self, name: str) -> bool:
-        """Whether this process holds, as far as it can be sure right now."""
-        hold = self.holds.get(name)
+    def believes(self, key: str) -> bool:
+        """Whether this process holds a lock, or a permit, as far as it can be sure right now."""
+        hold = self.holds.get(key)
         if hold is None or hold.belief is None:
             return False
         if self.now() >= self.deadline_of(hold):
             self.drop(hold, "its deadline passed")
-            self.give_back(name, hold.holder)
+            self.give_back(hold.name, hold.holder, hold.kind)
             return False
         return True
 
@@ -121,8 +115,8 @@ class SimulatedClient:
 
     def drop(self, hold: ClientHold, reason: str) -> None:
         """Stop believing in a hold."""
-        if self.holds.get(hold.name) is hold:
-            del self.holds[hold.name]
+        if self.holds.get(hold.key) is hold:
+            del self.holds[hold.key]
         self._end_belief(hold, self._loop.time(), reason)
 
     def _end_belief(self, hold: ClientHold, at: float, reason: str) -> None:
@@ -140,7 +134,8 @@ class SimulatedClient:
         if hold.belief is None and self.now() < self.deadline_of(hold):
             at = self._loop.time()
             hold.belief = Belief(hold.name, self.name, hold.holder, hold.token, at)
-            self.pod.history.beliefs.append(hold.belief)
+            history = self.pod.history
+            (history.beliefs if hold.kind == LOCK else history.permits).append(hold.belief)
 
     # Keeper ---------------------------------------------------------------------------------------------------------
 
@@ -154,7 +149,7 @@ class SimulatedClient:
         while not self._known:
             await self._attach()
             if not self._known:
-                await self._clock.sleep(RETRY_SECONDS * self.random.uniform(0.5, 1.5))
+                await self.rest()
 
     async def _keep(self) -> None:
         while True:
@@ -165,7 +160,7 @@ class SimulatedClient:
                 pass
             self._soon.clear()
             if not await self._heartbeat():
-                await self._clock.sleep(RETRY_SECONDS * self.random.uniform(0.5, 1.5))
+                await self.rest()
                 self._soon.set()
 
     def _seconds_to_next_heartbeat(self) -> float:
@@ -179,7 +174,7 @@ class SimulatedClient:
             return await self._attach()
         sent_at, acknowledged = self.now(), tuple(self._acknowledged)
         try:
-            status = await self._call(
+            status = await self.call(
                 "heartbeat", lambda elector, _: elector.heartbeat(self.id, acknowledged, self._address()), 0.0
             )
         except UnknownClient:
@@ -194,9 +189,9 @@ class SimulatedClient:
 
     async def _attach(self) -> bool:
         sent_at = self.now()
-        holds = [PresentedHold(hold.name, hold.holder, hold.token) for hold in self.holds.values()]
+        holds = [PresentedHold(hold.name, hold.holder, hold.token, hold.kind) for hold in self.holds.values()]
         try:
-            status = await self._call(
+            status = await self.call(
                 "open_client", lambda elector, _: elector.open_client(self.id, self.name, holds, self._address()), 0.0
             )
         except NotNow:
@@ -238,7 +233,7 @@ class SimulatedClient:
 
     def _note_loss(self, name: str, holder: str, reason: str) -> None:
         self.losses_told.add(holder)
-        hold = self.holds.get(name)
+        hold = self.holds.get(holder) or self.holds.get(name)
         if hold is not None and hold.holder == holder:
             self.drop(hold, f"told: {reason}")
         if holder not in self._acknowledged:
@@ -247,8 +242,8 @@ class SimulatedClient:
     async def _watch_deadlines(self) -> None:
         """Notice a deadline when it passes, even if the program never asks."""
         while True:
-            for name in list(self.holds):
-                self.believes(name)
+            for key in list(self.holds):
+                self.believes(key)
             deadlines = [self.deadline_of(hold) - self.now() for hold in self.holds.values() if hold.belief]
             await self._clock.sleep(max(0.01, min([self._tick_seconds, *deadlines])))
 
@@ -268,7 +263,7 @@ class SimulatedClient:
                     self._note_loss(event["name"], event["holder"], event["reason"])
             self._stream = None
             self._soon.set()
-            await self._clock.sleep(RETRY_SECONDS * self.random.uniform(0.5, 1.5))
+            await self.rest()
 
     def _address(self) -> str | None:
         return self._stream.address if self._stream is not None else None
@@ -292,17 +287,16 @@ class SimulatedClient:
             except HolderDead:
                 holder = self.new_holder()
             except UnknownClient:
-                self._known = False
-                await self._attach()
+                await self.attach()
             except LockHeld:
                 pass
             except NotNow:
-                await self._clock.sleep(RETRY_SECONDS * self.random.uniform(0.5, 1.5))
+                await self.rest()
             else:
-                hold = await self._granted(name, holder, answer, sent_at)
-                if hold is not None:
-                    return hold
                 if not isinstance(answer, StillWaiting):
+                    hold = ClientHold(name, holder, answer.token, answer.incarnation)
+                    if await self.granted(hold, answer.valid_seconds, sent_at):
+                        return hold
                     holder = self.new_holder()
             if self.now() >= give_up_at:
                 self.give_back(name, holder)
@@ -310,76 +304,100 @@ class SimulatedClient:
 
     async def poll(self, name: str, holder: str, wait_seconds: float) -> Any:
         """One long poll, and the elector's answer."""
-        return await self._call(
+        return await self.call(
             f"acquire {name}",
             lambda elector, departure: elector.acquire(name, self.id, holder, wait_seconds, departure),
             wait_seconds,
         )
 
-    async def _granted(self, name: str, holder: str, answer: Any, sent_at: float) -> ClientHold | None:
-        if isinstance(answer, StillWaiting):
-            return None
-        hold = ClientHold(name, holder, answer.token, answer.incarnation)
-        self.holds[name] = hold
-        if answer.incarnation == self._incarnation:
-            self._deadline = max(self._deadline, sent_at + answer.valid_seconds)
+    async def granted(self, hold: ClientHold, valid_seconds: float, sent_at: float) -> bool:
+        """Take in what an elector has granted; whether it can be believed in."""
+        self.holds[hold.key] = hold
+        if hold.incarnation == self._incarnation:
+            self._deadline = max(self._deadline, sent_at + valid_seconds)
             self._begin_belief(hold)
         for _ in range(3):
             if self.believes_without_notice(hold):
-                return hold
-            if self.holds.get(name) is not hold:
+                return True
+            if self.holds.get(hold.key) is not hold:
                 break
-            await (self._heartbeat() if answer.incarnation == self._incarnation else self._attach())
+            await (self._heartbeat() if hold.incarnation == self._incarnation else self._attach())
         if self.believes_without_notice(hold):
-            return hold
+            return True
         self.drop(hold, "could not be confirmed")
-        self.give_back(name, holder)
-        return None
+        self.give_back(hold.name, hold.holder, hold.kind)
+        return False
 
     def believes_without_notice(self, hold: ClientHold) -> bool:
         """Whether `hold` is valid now, without giving it up if it is not."""
-        return self.holds.get(hold.name) is hold and self.now() < self.deadline_of(hold)
+        return self.holds.get(hold.key) is hold and self.now() < self.deadline_of(hold)
 
     async def release(self, hold: ClientHold) -> None:
         """Stop believing, then give the lock back; go on trying in the background if the elector is away."""
         self.drop(hold, "released")
-        self.give_back(hold.name, hold.holder)
+        self.give_back(hold.name, hold.holder, hold.kind)
 
     async def release_of(self, name: str, holder: str) -> bool:
         """Ask the elector to release a holder id, whoever it belongs to; whether it agreed."""
         try:
-            await self._call(f"release {name}", lambda elector, _: elector.release(name, self.id, holder), 0.0)
+            await self.call(f"release {name}", lambda elector, _: elector.release(name, self.id, holder), 0.0)
         except NotHeld:
             return False
         return True
 
-    def give_back(self, name: str, holder: str) -> None:
+    def give_back(self, name: str, holder: str, kind: str = LOCK) -> None:
         """Release a hold or withdraw a waiter, for as long as that takes."""
-        self.owner.spawn(self._give_back(name, holder), f"release by {self.name}")
+        self.owner.spawn(self._give_back(name, holder, kind), f"release by {self.name}")
 
-    async def _give_back(self, name: str, holder: str) -> None:
+    async def _give_back(self, name: str, holder: str, kind: str) -> None:
+        def release(elector: Elector, _: Departure) -> Awaitable[bool]:
+            give_up = elector.release if kind == LOCK else elector.semaphores.give_up
+            return give_up(name, self.id, holder)
+
         while True:
             try:
-                await self._call(f"release {name}", lambda elector, _: elector.release(name, self.id, holder), 0.0)
-            except NotHeld:
+                await self.call(f"release {name}", release, 0.0)
+            except (NotHeld, HolderDead):
                 return
             except NotNow:
-                await self._clock.sleep(RETRY_SECONDS * self.random.uniform(0.5, 1.5))
+                await self.rest()
             else:
                 return
+
+    async def rest(self) -> None:
+        """A moment between two tries."""
+        await self._clock.sleep(RETRY_SECONDS * self.random.uniform(0.5, 1.5))
+
+    async def attach(self) -> None:
+        """The elector does not know this process: open the session again."""
+        self._known = False
+        await self._attach()
+
+    async def close_surely(self) -> None:
+        """End in an orderly way, however long that takes."""
+        while True:
+            try:
+                return await self.close()
+            except NotNow:
+                await self.rest()
 
     async def close(self) -> None:
         """End in an orderly way: believe in nothing, then close the session."""
         for hold in list(self.holds.values()):
             self.drop(hold, "closed")
-        await self._call("close_client", lambda elector, _: elector.close_client(self.id), 0.0)
+        await self.call("close_client", lambda elector, _: elector.close_client(self.id), 0.0)
         self.owner.crash()
 
     def new_holder(self) -> str:
         """A fresh holder id."""
         return f"{self.random.getrandbits(128):032x}"
 
-    async def _call(self, what: str, request: Callable[[Elector, Departure], Awaitable[T]], wait_seconds: float) -> T:
+    async def call(self, what: str, request: Callable[[Elector, Departure], Awaitable[T]], wait_seconds: float) -> T:
+        """One request to the elector.
+
+        Raises:
+            Problem, ConnectionError, TimeoutError: it refuses, or does not answer.
+        """
         process = self._elector_process()
         if process is None:
             raise ConnectionRefusedError(f"nobody listens at {self.pod.name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(slots=True)
@@ -61,10 +62,32 @@ class Attempt:
 
 
 @dataclass(slots=True)
+class SharedCall:
+    """One call of a program on a semaphore, event, condition or barrier.
+
+    `id` is the holder or operation id by which the records know it. `outcome` is None as long as nobody knows it: the
+    call has not returned, its process has died, or no answer came in time.
+    """
+
+    kind: str
+    name: str
+    what: str
+    id: str
+    client: str
+    began: float
+    details: dict[str, Any] = field(default_factory=dict)
+    ended: float | None = None
+    outcome: Any = None
+
+
+@dataclass(slots=True)
 class History:
     """All of it, in the order in which it happened."""
 
     beliefs: list[Belief] = field(default_factory=list)
+    permits: list[Belief] = field(default_factory=list)
+    """The same, of the permits of semaphores."""
+    shared: list[SharedCall] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)

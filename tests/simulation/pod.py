@@ -190,6 +190,8 @@ class Connection(Generic[T]):
             outcome = error = problem
             self._network.later(self._latency(), lambda: self._fail(error))
         except Exception as error:  # noqa: BLE001
+            if not self._network.loop.is_running():
+                return  # The run is over: this is what a coroutine says that is closed half-way.
             process.pod.history.errors.append(f"{process.name} answered {self._what} with {error!r}")
             outcome = failure = ConnectionResetError("internal error")
             self._network.later(self._latency(), lambda: self._fail(failure))

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from elector_server import sweep
 from elector_server.durations import LEGACY_LEASE_SECONDS_MIN, Durations
@@ -60,7 +61,7 @@ class RandomRun:
         self._random = Random(f"programs of {seed}")
         self._seed = seed
         self._winding_down = False
-        self._programs: list[tuple[SimulatedClient, asyncio.Task[object]]] = []
+        self._programs: list[tuple[SimulatedClient, asyncio.Task[Any]]] = []
         self._settings = Settings.draw(self._random)
         self._lease_seconds = max(durations.lease_seconds for durations in self._settings.durations)
 

@@ -8,8 +8,9 @@ from random import Random
 from elector_server.acquisitions import StillWaiting
 from elector_server.problems import ElectorStarting, Problem, StoreDown
 from metaparticle_sync import wire
-from tests.simulation.client import ClientHold, SimulatedClient
+from tests.simulation.client import SimulatedClient
 from tests.simulation.faults import Plan
+from tests.simulation.holds import ClientHold
 from tests.simulation.legacy_user import LegacyUser
 from tests.simulation.schedules import (
     D,

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 from elector_server.durations import Durations
 from elector_server.store.memory import MemoryStore
 from tests.simulation import virtual_loop
-from tests.simulation.client import ClientHold, SimulatedClient
+from tests.simulation.client import SimulatedClient
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.faulty_store import Network
 from tests.simulation.history import History
+from tests.simulation.holds import ClientHold
 from tests.simulation.legacy_user import LegacyUser
 from tests.simulation.pod import ElectorProcess, Pod
 from tests.simulation.recorder import SharedStore

@@ -1,0 +1,96 @@
+"""A program's semaphore: acquire with a timeout, release one's own permits, or anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from elector_server.elector import Elector
+from elector_server.problems import HolderDead, LimitMismatch, NoPermit, SemaphoreFull
+from elector_server.rules.semaphore import KIND, Terms
+from elector_server.semaphores import PermitGranted
+from tests.simulation.calls import FOREVER, LAST_PATIENCE_SECONDS, Unavailable, User, poll_seconds
+from tests.simulation.client import SimulatedClient
+from tests.simulation.history import SharedCall
+from tests.simulation.holds import ClientHold
+from tests.simulation.pod import Departure
+
+FULL = "full"
+MISMATCH = "mismatch"
+
+
+class SemaphoreUser(User):
+    """One process and one semaphore."""
+
+    kind = KIND
+
+    def __init__(self, client: SimulatedClient, name: str, limit: int, *, bounded: bool = False) -> None:
+        super().__init__(client, name)
+        self.terms = Terms(limit, bounded)
+
+    async def acquire(self, seconds: float) -> ClientHold | None:
+        """Acquire a permit within `seconds`; None if there was none."""
+        await self.client.open()
+        give_up_at = self.client.now() + seconds
+        call = self.begin("acquire", self.new_id(), seconds=seconds)
+        while True:
+            hold = await self._try(call, poll_seconds(self.client, give_up_at))
+            if hold is not None or call.outcome == MISMATCH:
+                return hold
+            if self.client.now() >= give_up_at:
+                self.client.give_back(self.name, call.id, KIND)
+                return self.end(call, None)
+
+    async def _try(self, call: SharedCall, wait_seconds: float) -> ClientHold | None:
+        sent_at = self.client.now()
+        try:
+            answer = await self.poll(call.id, wait_seconds)
+        except HolderDead:
+            call.id = self.new_id()
+        except LimitMismatch:
+            self.end(call, MISMATCH)
+        except (NoPermit, Unavailable):
+            pass
+        else:
+            if answer is not None:
+                hold = ClientHold(self.name, answer.holder, answer.token, answer.incarnation, kind=KIND)
+                if await self.client.granted(hold, answer.valid_seconds, sent_at):
+                    return self.end(call, hold)
+                call.id = self.new_id()
+        return None
+
+    async def poll(self, holder: str, wait_seconds: float) -> PermitGranted | None:
+        """One long poll, and the elector's answer."""
+
+        async def acquire(elector: Elector, departure: Departure) -> PermitGranted | None:
+            return await elector.semaphores.acquire(
+                self.name, self.client.id, holder, self.terms, wait_seconds, departure
+            )
+
+        return await self.ask("acquire", acquire, wait_seconds)
+
+    async def release(self, *holds: ClientHold, permits: int | None = None) -> SharedCall:
+        """Give back these holds and, up to `permits`, permits of anybody. Goes on by itself if that takes long."""
+        for hold in holds:
+            self.client.drop(hold, "released")
+        own = [hold.holder for hold in holds]
+        call = self.begin("release", self.new_id(), permits=len(own) if permits is None else permits, own=own)
+        releasing = self.client.run(self._release(call, own))
+        try:
+            async with self.client.pod.clock.timeout(LAST_PATIENCE_SECONDS):
+                await releasing
+        except TimeoutError:
+            self.client.run(self._release(call, own))
+        return call
+
+    async def _release(self, call: SharedCall, own: Sequence[str]) -> None:
+        async def release(elector: Elector, _: Departure) -> int:
+            return await elector.semaphores.release(
+                self.name, self.client.id, call.id, self.terms, call.details["permits"], own
+            )
+
+        try:
+            self.end(call, await self.insist("release", release, FOREVER))
+        except SemaphoreFull:
+            self.end(call, FULL)
+        except LimitMismatch:
+            self.end(call, MISMATCH)
