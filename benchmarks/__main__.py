@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import contended, cycle, kubernetes, parked, writes
+from benchmarks import broadcast, contended, cycle, family, kubernetes, parked, writes
 from benchmarks.elector import Elector
 from benchmarks.table import Row, render
 from tests.cluster import binaries
@@ -62,7 +62,15 @@ def _measure(folder: Path) -> list[Row]:
         finally:
             sqlite.stop()
         contended_rows = [contended.measure_hand_off(memory, cycle_seconds), contended.measure_shares(memory)]
-        return [*cycle_rows, *contended_rows, *writes.measure(memory), *parked.measure(memory), *footprint]
+        counted_rows = [*writes.measure(memory), *family.measure(memory)]
+        return [
+            *cycle_rows,
+            *contended_rows,
+            *counted_rows,
+            *broadcast.measure(memory),
+            *parked.measure(memory),
+            *footprint,
+        ]
     finally:
         memory.stop()
 
