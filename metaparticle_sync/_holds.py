@@ -351,7 +351,7 @@ class Holds:
         """The elector says that these are no more."""
         for report in reports:
             if report.is_returned:
-                self._forget(report.holder)
+                self.forget(report.holder)
             else:
                 self._lose_reported(report.holder, report.reason or "the elector says so")
 
@@ -366,7 +366,7 @@ class Holds:
         if hold is not None:
             self.lose(hold, reason)
 
-    def _forget(self, holder: str) -> None:
+    def forget(self, holder: str) -> None:
         """Somebody else gave it back in our place, as any release of a semaphore may: nothing was lost."""
         with self._mutex:
             hold = self._holds.pop(holder, None)

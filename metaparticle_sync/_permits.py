@@ -192,6 +192,17 @@ def release(
         raise losses[0].loss()
 
 
+def forget_surplus(keeper: Keeper, shared: SharedSemaphore) -> None:
+    """Of more permits than one record has room for, the oldest have been taken over by others' releases.
+
+    Without this, a process that only acquires what others release would remember every permit that it ever had.
+    """
+    surplus = len(shared.permits) - wire.PERMITS_MAX
+    if surplus > 0:
+        for permit in sorted(shared.permits.values(), key=lambda permit: permit.token)[:surplus]:
+            keeper.holds.forget(permit.holder)
+
+
 def _release(keeper: Keeper, shared: SharedSemaphore, patience: Patience, returning: _Return) -> None:
     if returning.others:
         _release_others(keeper, patience, returning)

@@ -34,6 +34,11 @@ _LEAVE_SECONDS_MAX: Final = 0.4
 _LEAVE_SECONDS_MIN: Final = 0.01
 """0 would be a single try."""
 
+_LAST_ANSWER_SECONDS: Final = 0.9
+"""How much later than its deadline a party may be told: its caller is promised one second."""
+
+_REQUEST_SECONDS_MIN: Final = 0.05
+
 
 class SharedBarrier(Shared):
     """A barrier, as it was when the elector last told of it."""
@@ -229,8 +234,8 @@ class _Party:
     def _has_passed(self, patience: Patience, patience_for: Callable[[float | None], Patience]) -> bool:
         arrival = call_parked(self._keeper, patience, self._ask, explain=self._explained)
         if arrival is None:
-            left = patience.deadline + _LEAVE_SECONDS_MAX - now()
-            return self._has_passed_just_then(patience_for(max(_LEAVE_SECONDS_MIN, left)))
+            left = max(_LEAVE_SECONDS_MIN, patience.deadline + _LEAVE_SECONDS_MAX - now())
+            return self._has_passed_just_then(patience_for(left), patience.deadline + _LAST_ANSWER_SECONDS)
         if arrival.state == "acting":
             self._act(patience_for(None))
         self._client = ""
@@ -254,10 +259,11 @@ class _Party:
         change = {"transition": "open", "holder": self._holder}
         _change(self._keeper, self._shared, patience, change, explain=self._explained)
 
-    def _has_passed_just_then(self, patience: Patience) -> bool:
+    def _has_passed_just_then(self, patience: Patience, until: float) -> bool:
         """The time is over: leave, which breaks the barrier, unless the others came at the last moment."""
 
         def leave(client: str, timeout: float) -> str:
+            timeout = max(_REQUEST_SECONDS_MIN, min(timeout, until - now()))
             return self._keeper.sidecar.depart(self._shared.path, client, self._holder, timeout)
 
         state = call_once(self._keeper, patience, leave, explain=self._explained)

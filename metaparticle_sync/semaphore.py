@@ -17,7 +17,7 @@ from metaparticle_sync._holds import Hold
 from metaparticle_sync._keeper import Keeper, keeper_of
 from metaparticle_sync._looking import look
 from metaparticle_sync._loss import LossPolicy
-from metaparticle_sync._permits import SharedSemaphore, explained, release
+from metaparticle_sync._permits import SharedSemaphore, explained, forget_surplus, release
 from metaparticle_sync.errors import ElectorRefused, LockLost
 
 _NOT_GIVEN: Any = object()
@@ -183,6 +183,7 @@ class Semaphore:
             hold = Acquisition(keeper, shared, patience, tell, terms=shared.terms).run()
         except ElectorRefused as error:
             raise explained(error) from None
+        forget_surplus(keeper, shared)
         shared.value = hold.value if hold is not None and hold.value is not None else 0
         return hold
 

@@ -108,6 +108,19 @@ def test_it_is_told_and_is_no_loss(semaphores, elector):
     assert semaphores["x"].value == 3
 
 
+def test_what_others_give_back_is_not_remembered_for_ever(semaphores, monkeypatch):
+    monkeypatch.setattr("metaparticle_sync.wire.PERMITS_MAX", 3)
+    semaphore = Semaphore(1, name="x")
+    for _ in range(10):
+        semaphore.acquire()
+        semaphores.release_anonymously("x")
+    semaphore.acquire()
+    assert semaphore.held == len(semaphore._keeper.holds) == 3
+    semaphore.release()
+    semaphore.release()  # Not held any more, hence the oldest one of anybody.
+    assert not semaphores["x"].permits
+
+
 def test_loss_is_told_once_for_each_permit(semaphores):
     told = []
     semaphore = Semaphore(3, name="x", on_lost=told.append)
