@@ -1,0 +1,72 @@
+"""Two worlds side by side: the same calls by the same actors, and every outcome compared."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any
+
+from compat_tests.actors import ANSWER_SECONDS_MAX, SETTLE_SECONDS, Call, ProcessActor, ThreadActor
+
+Actor = ThreadActor | ProcessActor
+World = Sequence[Actor]
+
+
+class Twins:
+    """The standard library's world, and ours. Where several callers block, either may wake any of them first."""
+
+    def __init__(self, theirs: World, ours: World) -> None:
+        self._worlds = (theirs, ours)
+        self._under_way: tuple[dict[int, tuple[Call, Future[Any]]], ...] = ({}, {})
+        self.told: list[str] = []
+
+    def idle(self) -> list[int]:
+        """Actors that have no call under way in either world."""
+        busy = self._under_way[0].keys() | self._under_way[1].keys()
+        return [actor for actor in range(len(self._worlds[0])) if actor not in busy]
+
+    @property
+    def blocked(self) -> int:
+        """How many calls block."""
+        return len(self._under_way[0])
+
+    def call(self, actor: int, call: Call) -> None:
+        """Have a call made in both worlds, and compare all outcomes that there are now."""
+        self.told.append(f"{actor}: {call[0]}{call[1]}")
+        for world, under_way in zip(self._worlds, self._under_way, strict=True):
+            under_way[actor] = (call, world[actor].begin(call))
+        self.settle()
+
+    def settle(self) -> None:
+        """Take in what has come to an end. What ends in one world ends in the other, with the same outcome."""
+        unmatched: Counter[tuple[str, str]] = Counter()
+        give_up_at = time.monotonic() + ANSWER_SECONDS_MAX
+        while True:
+            theirs, ours = (self._ended(under_way) for under_way in self._under_way)
+            unmatched.update(theirs)
+            unmatched.subtract(ours)
+            if not theirs and not ours and not any(unmatched.values()):
+                return
+            assert time.monotonic() < give_up_at, f"{_told(unmatched)} after {self.told}"
+
+    @staticmethod
+    def _ended(under_way: dict[int, tuple[Call, Future[Any]]]) -> list[tuple[str, str]]:
+        wait([future for _, future in under_way.values()], SETTLE_SECONDS, FIRST_COMPLETED)
+        ended = [actor for actor, (_, future) in under_way.items() if future.done()]
+        return [(call[0], repr(future.result())) for call, future in (under_way.pop(actor) for actor in ended)]
+
+    def end(self) -> None:
+        """Nothing is under way any more."""
+        self.settle()
+        assert not self.blocked, f"a call still blocks in both worlds: {self._under_way[0]} after {self.told}"
+        for world in self._worlds:
+            for actor in world:
+                actor.end()
+
+
+def _told(unmatched: Counter[tuple[str, str]]) -> str:
+    theirs = [outcome for outcome, surplus in unmatched.items() if surplus > 0]
+    ours = [outcome for outcome, surplus in unmatched.items() if surplus < 0]
+    return f"only the standard library has {theirs}, only we have {ours}"
