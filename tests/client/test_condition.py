@@ -229,6 +229,37 @@ def test_notified_in_the_last_moment_is_notified(elector, conditions):
         assert condition.wait(0.05) is True
 
 
+def test_notified_in_the_last_moment_is_notified_even_if_the_answer_is_lost(elector, conditions):
+    def notifies_and_drops(handler):
+        with elector.changed:
+            conditions.of("q").pop(elector.requests[-1].body["holder"])
+        drop(handler)
+
+    condition = Condition(name="q")
+    elector.inject("DELETE", "/conditions", notifies_and_drops)
+    with condition:
+        assert condition.wait(0.05) is True
+
+
+def test_a_notification_of_which_nobody_hears_goes_to_the_next(elector, conditions):
+    """The elector told us, but its answer was lost, and then it was away for too long."""
+
+    def notifies_and_breaks(handler):
+        with elector.changed:
+            conditions.of("q").pop(elector.requests[-1].body["holder"])
+        elector.inject("DELETE", "/conditions", refuses(503, "store_unavailable"), times=100_000)
+        drop(handler)
+
+    condition = Condition(name="q")
+    elector.inject("DELETE", "/conditions", notifies_and_breaks)
+    with condition, pytest.raises(ElectorUnavailable):
+        condition.wait(0.05)
+    waiting = waiting_in_thread(condition)
+    assert eventually(lambda: conditions.waiting("q") == 1)
+    elector.heal()
+    assert waiting.result() == (True, True)
+
+
 def test_a_long_wait_is_a_row_of_polls_of_one_ticket(elector, conditions):
     condition = Condition(name="q", unavailable_seconds=0.2)
     waiting = waiting_in_thread(condition)
@@ -398,9 +429,18 @@ def test_a_lock_that_does_not_come_back_is_not_released(elector, conditions):
             condition.wait(0.01)
         elector.heal()
         assert elector.locks == {}
-        with condition:
+        assert condition._lock._entered == {}
+        with pytest.raises(KeyError), condition:
             assert condition._is_owned()
+            raise KeyError
         assert elector.locks == {}
+
+
+def test_a_lock_that_does_not_come_back_is_released_by_none_of_those_who_had_it(elector, conditions):
+    condition = Condition(RLock("x", unavailable_seconds=0.1), name="q")
+    with pytest.raises(ElectorUnavailable, match="store_unavailable"), condition, condition:
+        elector.inject("DELETE", "/conditions", breaks_locks)
+        condition.wait(0.01)
 
 
 def breaks_locks(handler):
@@ -412,12 +452,13 @@ def breaks_locks(handler):
 
 def test_a_lock_that_did_not_come_back_can_be_acquired_and_is_released_then(elector, conditions):
     condition = Condition(RLock("x", unavailable_seconds=0.1), name="q")
-    with condition:
+    with pytest.raises(KeyError), condition:
         elector.inject("DELETE", "/conditions", breaks_locks)
         with pytest.raises(ElectorUnavailable):
             condition.wait(0.01)
         elector.heal()
         assert condition.acquire()
+        raise KeyError
     assert elector.locks == {}
     with pytest.raises(RuntimeError, match="un-acquired"), condition:
         elector.inject("DELETE", "/conditions", breaks_locks)
@@ -543,7 +584,9 @@ def test_a_forked_child_notifies_the_parent_s_waiter(elector, conditions):
 def test_at_fork_reinit_frees_its_lock(elector, conditions):
     condition = Condition(name="q")
     InThread(condition.acquire).result()
+    condition._shared.tickets.add("of a thread of the parent")
     condition._at_fork_reinit()
+    assert repr(condition).endswith(", 0)>")
     assert elector.locks == {}
     assert condition.acquire(blocking=False)
 
