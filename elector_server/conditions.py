@@ -109,6 +109,8 @@ class Conditions(Participants[Condition]):
     async def withdraw(self, name: str, client_id: str, holder: str, *, pass_on: bool) -> str:
         """A waiter goes. Whether it was notified just then, unless that is to be passed on.
 
+        A ticket that is gone counts as notified: its client may have been told, and may not have heard it.
+
         Raises:
             UnknownClient: the client has no session here.
             BadBody: the waiter is another client's.
@@ -120,15 +122,18 @@ class Conditions(Participants[Condition]):
 
         def change(condition: Condition | None, at: At) -> tuple[Condition, str]:
             ticket = None if condition is None else condition.ticket_of(holder)
-            if condition is None or ticket is None:
+            if condition is None or (ticket is None and not pass_on):
                 raise NoTicket
+            if ticket is None:
+                return rules.notify(condition, at, 1)[0], WITHDRAWN
             if pass_on:
                 return condition.leave(ticket.claimant.hold, at), WITHDRAWN
             return condition.forget(ticket.claimant.hold), NOTIFIED if ticket.notified else WITHDRAWN
 
         try:
-            # Who repeats this does not know whether it was notified: then it was.
-            answer: str = await self._in_time(record, record.request(end_of(holder), change, lambda _: unknown))
+            # Who repeats this does not know whether it was notified: then it was. To pass that on is another request.
+            operation = f"pass on {holder}" if pass_on else end_of(holder)
+            answer: str = await self._in_time(record, record.request(operation, change, lambda _: unknown))
         except NoTicket:
             answer = unknown
         self._core.dead.add(holder)

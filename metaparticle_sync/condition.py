@@ -87,7 +87,7 @@ class Condition:
         self._keeper: Keeper = keeper_of(resolve(base_uri))
         self._shared = self._keeper.holds.shared_of(SharedCondition, self._keeper.name_of(name))
         self._unrestored: set[int] = set()
-        """Threads whose `wait` failed to acquire the lock again."""
+        """Threads whose `wait` failed to acquire the lock again, until they acquire it."""
 
     @property
     def name(self) -> str:
@@ -112,18 +112,17 @@ class Condition:
         return bool(self._lock.locked())
 
     def __enter__(self) -> bool:
-        return bool(self._lock.__enter__())
+        entered = bool(self._lock.__enter__())
+        self._unrestored.discard(this_thread())
+        return entered
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        thread = this_thread()
-        if kind is None or thread not in self._unrestored:
+        if kind is None or this_thread() not in self._unrestored:
             self._lock.__exit__(kind, error, traceback)
-            return
-        # There is nothing to release, and why is on its way up; it must not be replaced by "un-acquired lock".
-        self._unrestored.discard(thread)
-        if isinstance(self._lock, NamedLock):
+        elif isinstance(self._lock, NamedLock):
+            # There is nothing to release, and why is on its way up; it must not be replaced by "un-acquired lock".
             self._lock._leave()  # noqa: SLF001 -- only a condition leaves a `with` in this way
 
     def _is_owned(self) -> bool:
@@ -256,7 +255,6 @@ class Condition:
         """For the standard library after a fork: nobody waits, and the lock is as it says."""
         self._lock._at_fork_reinit()  # noqa: SLF001 -- the name that the standard library gave it
         self._shared.forget_all()
-        self._unrestored.clear()
 
     def __getstate__(self) -> dict[str, Any]:
         return {

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from metaparticle_sync import Condition
 from tests.client.fake_elector import FakeElector, Handler
+from tests.client.in_threads import InThread
 
 
 class _Kind:
@@ -130,7 +132,7 @@ class FakeConditions(_Kind):
 
     def delete(self, handler: Handler, name: str, body: dict[str, Any]) -> None:
         assert body.keys() == {"client", "holder", "pass_on"}
-        was_notified = self.of(name).pop(body["holder"], False)
+        was_notified = self.of(name).pop(body["holder"], True)  # It may have been told before, and not have heard it.
         if was_notified and body["pass_on"]:
             self.notify(name)
         state = "notified" if was_notified and not body["pass_on"] else "withdrawn"
@@ -140,3 +142,25 @@ class FakeConditions(_Kind):
         assert body.keys() == {"client", "operation", "waiters"}
         number = len(self.of(name)) if body["waiters"] is None else body["waiters"]
         self.once(handler, body, lambda: {"name": name, "notified": self.notify(name, number)})
+
+
+def asked(elector: FakeElector) -> list[str]:
+    """What was asked of the lock and the condition, in order."""
+    words = {"PUT": "enqueue", "POST": "notify", "DELETE": "withdraw"}
+    lock_words = {"PUT": "acquire", "DELETE": "release"}
+    steps = []
+    for request in elector.requests:
+        if request.path.startswith("/locks"):
+            steps.append(lock_words[request.method])
+        elif request.path.startswith("/conditions"):
+            is_wait = request.method == "PUT" and request.body["enqueued"]
+            steps.append("wait" if is_wait else words[request.method])
+    return steps
+
+
+def waiting_in_thread(condition: Condition, timeout: float | None = None) -> InThread:
+    def wait() -> tuple[bool, bool]:
+        with condition:
+            return condition.wait(timeout), condition._is_owned()
+
+    return InThread(wait)

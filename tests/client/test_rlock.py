@@ -315,6 +315,10 @@ def test_at_fork_reinit_frees_whoever_owns_it(elector):
     assert elector.locks == {}
     assert lock.acquire(blocking=False)
     assert lock._recursion_count() == 1
+    with pytest.raises(NotHeld), lock:
+        lock._at_fork_reinit()
+        entered = dict(lock._entered)
+    assert entered == {}
 
 
 def test_release_save_and_restore(elector):
