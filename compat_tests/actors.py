@@ -78,6 +78,8 @@ class ProcessActor:
         self._process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
         self._process.start()
         theirs.close()
+        assert self._pipe.poll(ANSWER_SECONDS_MAX), "it does not start"
+        self._pipe.recv()
 
     def begin(self, call: Call) -> Future[Any]:
         """As for a thread; a thread of ours waits for its answer."""
@@ -101,6 +103,7 @@ class ProcessActor:
 
 def _serve(pipe: Any, make: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     primitive = make(*arguments)
+    pipe.send("ready")
     while (call := pipe.recv()) is not None:
         pipe.send(perform(primitive, call))
 
