@@ -19,9 +19,10 @@ from tests.cluster.namespaces import Namespace
 from tests.cluster.sharing import Sharing
 from tests.cluster.test_proxy_writes import FAULTS
 from tests.cluster.test_shared_kinds import stored
+from tests.docs.pages import table
 from tests.processes.electors import Leases
 from tests.processes.raw_client import Answer
-from tests.processes.running import wait_until
+from tests.processes.running import ROOT, wait_until
 
 LEASES: Final = Leases(10.0, 60.0)
 
@@ -35,6 +36,9 @@ MET: Final = (
     "answer lost",
     "200, but another JSON",
 )
+
+PAGE: Final = ROOT / "docs" / "kubernetes.md"
+WRITING: Final = {"create", "update", "delete"}
 
 _numbers = itertools.count(1)
 
@@ -146,3 +150,67 @@ def test_a_party_arrives_once(pods: Pods, name: str, fault: str) -> None:
     assert (arrived.status, arrived.body["index"]) == (202, 1)
     assert pods.stored("barrier", name)["waiting"] == 2
     assert rule.is_used_up
+
+
+class TestCost:
+    """What docs/kubernetes.md says of writes, for names that are in use already: each one is counted."""
+
+    @staticmethod
+    def told(what: str) -> str:
+        """The cell of the page."""
+        return next(writes for cell, writes in table(PAGE, "what", "writes") if cell.startswith(what))
+
+    @staticmethod
+    def writes(pods: Pods, plural: str, work: Callable[[], None]) -> int:
+        before = len(pods.proxy.seen)
+        work()
+        written = [one for one in pods.proxy.seen[before:] if one.verb in WRITING]
+        assert {one.plural for one in written} <= {plural, "sessions"}
+        return sum(one.plural == plural for one in written)
+
+    def test_a_permit(self, pods: Pods, name: str) -> None:
+        def use() -> None:
+            holder = wire.new_id()
+            assert pods.near.acquire(name, holder, 2).status == 200
+            assert pods.near.release(name, holder, limit=2).status == 200
+
+        use()
+        assert self.told("a permit") == str(self.writes(pods, "semaphores", use)) == "2"
+
+    def test_an_event(self, pods: Pods, name: str) -> None:
+        def wait() -> None:
+            assert pods.near.begin_to_wait(name).answer().status == 200
+            assert pods.near.begin_to_wait(name, 0).answer().status == 200
+
+        pods.near.put(name, is_set=False)
+        assert self.told("an event") == str(self.writes(pods, "events", lambda: self.put(pods, name))) == "1"
+        assert self.told("a wait for an event") == str(self.writes(pods, "events", wait)) == "0"
+
+    @staticmethod
+    def put(pods: Pods, name: str) -> None:
+        assert pods.near.put(name, is_set=True).status == 200
+
+    def test_a_condition(self, pods: Pods, name: str) -> None:
+        def use() -> None:
+            holder = wire.new_id()
+            assert pods.near.enqueue(name, holder).status == 202
+            waiting = pods.near.begin_to_be_notified(name, holder)
+            assert pods.near.notify(name, 1).body["notified"] == 1
+            assert waiting.answer().status == 200
+            wait_until(lambda: not pods.stored("condition", name)["tickets"], "the ticket is taken away")
+
+        use()
+        assert self.told("a wait for a condition").startswith(f"{self.writes(pods, 'conditions', use)}, ")
+
+    @pytest.mark.parametrize("acts", [False, True])
+    def test_a_barrier(self, pods: Pods, name: str, *, acts: bool) -> None:
+        def use() -> None:
+            first, last = wire.new_id(), wire.new_id()
+            assert pods.near.arrive(name, first, 2, acts=acts).status == 202
+            assert pods.near.arrive(name, last, 2, acts=acts).body["state"] == ("acting" if acts else "passed")
+            if acts:
+                assert pods.near.change(name, "open", 2, last).status == 200
+
+        use()
+        assert self.told("a barrier") == "n, and 1 more if an action is run"
+        assert self.writes(pods, "barriers", use) == 2 + acts

@@ -78,6 +78,24 @@ class TestSemaphore:
             assert int(granted.body["token"]) > int(held.body["token"])
             assert stored(namespace, "semaphore", "gpu")["permits"][0]["owner"] == other.pod
 
+    def test_a_permit_survives_a_crash_of_the_elector(self, namespace: Namespace, two: list[PodElector]):
+        with client_of(two[0]) as first, client_of(two[1]) as second:
+            held = Sharing(first).acquire("gpu", A, 2)
+            left = Sharing(first).acquire("gpu", B, 2)
+            two[0].kill()
+            two[0].start()
+            presented = {"kind": "semaphore", "name": "gpu", "holder": A, "token": held.body["token"]}
+            wait_until(lambda: first.open([presented]).body.get("holds"), "the elector has its session again")
+            assert Sharing(second).acquire("gpu", C, 2).code == "no_permit"
+            permits = {one["holder"]: one for one in stored(namespace, "semaphore", "gpu")["permits"]}
+            assert permits.keys() == {A, B}
+            assert permits[A]["epoch"] == permits[B]["epoch"] + 1
+            assert permits[A]["token"] == held.body["token"]
+            assert Sharing(first).release("gpu", A, limit=2).body["value"] == 1
+            presented |= {"holder": B, "token": left.body["token"]}
+            assert first.open([presented]).status == 200
+            assert Sharing(first).release("gpu", B, limit=2).body["value"] == 2
+
 
 class TestEvent:
     def test_set_wakes_the_other_pod_even_if_cleared_at_once(self, namespace: Namespace, pair: tuple[Sharing, Sharing]):

@@ -36,7 +36,9 @@ class BarrierUser(User):
         place: Place | None = None
         while True:
             try:
-                arrival = await self.poll(call.id, place, poll_seconds(self.client, give_up_at), acts=call.details["acts"])
+                arrival = await self.poll(
+                    call.id, place, poll_seconds(self.client, give_up_at), acts=call.details["acts"]
+                )
             except (BarrierBroken, HolderDead):
                 return self.end(call, BROKEN)
             except PartiesMismatch:
@@ -111,8 +113,6 @@ class BarrierUser(User):
 
     async def _change(self, transition: str, operation: str, holder: str | None, seconds: float) -> Barrier:
         async def change(elector: Elector, _: Departure) -> Barrier:
-            return await elector.barriers.change(
-                self.name, self.client.id, operation, self.parties, transition, holder
-            )
+            return await elector.barriers.change(self.name, self.client.id, operation, self.parties, transition, holder)
 
         return await self.insist(transition, change, seconds)

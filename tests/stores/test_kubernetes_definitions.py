@@ -48,6 +48,21 @@ def unknown(value: Any, schema: Schema, path: str = "") -> list[str]:
     return []
 
 
+class _OnlyOnce(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping, as kustomize does and PyYAML does not."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 -- PyYAML's
+        keys = [self.construct_object(key) for key, _ in node.value]
+        assert len(set(keys)) == len(keys), f"{node.start_mark}: {keys}"
+        return super().construct_mapping(node, deep)
+
+
+def test_no_key_stands_twice() -> None:
+    """Two branches that add the same field are merged without a conflict."""
+    for path in sorted(DEPLOY.rglob("*.yaml")):
+        assert list(yaml.load_all(path.read_text(), _OnlyOnce))
+
+
 def test_every_kind_is_compared() -> None:
     assert WRITTEN.keys() == PLURALS.keys()
 
