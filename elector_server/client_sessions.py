@@ -28,6 +28,7 @@ class PresentedHold:
     holder: str
     token: int | None
     kind: str = KIND
+    incarnation: str = ""
 
 
 class ClientSessions:

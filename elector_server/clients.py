@@ -37,10 +37,13 @@ class Loss:
     name: str
     holder: str
     reason: str
+    is_returned: bool = False
+    """Somebody else gave it back, as any release of a semaphore may: no harm was done."""
 
     def to_json(self) -> dict[str, Any]:
         """As it goes over the wire."""
-        return {"kind": self.kind, "name": self.name, "holder": self.holder, "reason": self.reason}
+        loss = {"kind": self.kind, "name": self.name, "holder": self.holder, "reason": self.reason}
+        return loss | {"returned": True} if self.is_returned else loss
 
 
 class Client:

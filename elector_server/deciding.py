@@ -2,7 +2,8 @@
 
 A pure function of the record, of where and when, and of the wishes:
 
-    ended           the claimants of dead electors leave; written for that alone if somebody waits, or has it tidied
+    ended           the claimants of dead electors leave, and who waits for their place, or for one that a person made,
+                    gets it; written for that alone if somebody here waits, or has it tidied
     requests        each changes the record, or is refused, or turns out to be in it already
     leaving         claimants that gave up, and those of our session that stand for nobody, leave
     told            claimants that are through go along with any write
@@ -157,7 +158,7 @@ def _without_ended(record: R, at: At) -> R:
     for claimant in list(record.claimants()):
         if at.ended(claimant.hold.session):
             record = record.leave(claimant.hold, at)
-    return record
+    return record.advanced(at)
 
 
 def _without_told(record: R, told: Container[str]) -> R:

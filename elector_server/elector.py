@@ -119,6 +119,7 @@ class Elector:
         self.background.start(self.client_sessions.drop_silent())
         self.background.start(self._legacy.expire())
         self.background.start(self._sweep.run())
+        self.background.start(self.semaphores.look_after())
 
     @property
     def session(self) -> OwnSession | None:

@@ -55,7 +55,8 @@ class NamedRecord(Generic[R]):
         self._read_number = -1
         """Requests up to this number came before the record was known as it is known now."""
         self._leaving: dict[str, asyncio.Future[None]] = {}
-        self._told: set[str] = set()
+        self._told: dict[str, tuple[Member, float]] = {}
+        """Who was told its outcome, and when. It counts as heard when its client is heard of after that."""
         self._tidying: asyncio.Task[None] | None = None
         self._tidy_due = False
         self._removing = False
@@ -134,7 +135,7 @@ class NamedRecord(Generic[R]):
 
     def leave(self, holder: str) -> asyncio.Future[None]:
         """This claimant is to leave the record, wherever it stands; the future is set once it has."""
-        member = self.members.pop(holder, None)
+        member = self.members.pop(holder, None) or self._told.pop(holder, (None, 0.0))[0]
         if member is not None:
             member.client.members.pop(holder, None)
         self._drop_request(holder)
@@ -146,11 +147,13 @@ class NamedRecord(Generic[R]):
         return left
 
     def told(self, holder: str) -> None:
-        """This claimant is through: its place in the record is taken away with the next write, or a little later."""
+        """This claimant is through: its place in the record is taken away once its client is heard of again.
+
+        Until then it stays its client's: should that die before, it leaves, and what it was told is passed on.
+        """
         member = self.members.pop(holder, None)
         if member is not None:
-            member.client.members.pop(holder, None)
-        self._told.add(holder)
+            self._told[holder] = member, self._core.clock.now()
         if self._tidying is None:
             self._tidying = self._core.background.start(self._tidy_later())
 
@@ -333,14 +336,22 @@ class NamedRecord(Generic[R]):
         return Wishes(
             requests=list(self._requests.values()),
             leaving=self._leaving,
-            here=self.members.keys() | self._requests.keys(),
-            told=self._told,
+            here=self.members.keys() | self._requests.keys() | self._told.keys(),
+            told=self._heard(),
             session=session.id,
             epoch=session.epoch,
             in_grace=session.in_grace(),
             is_awaited=bool(self._looks),
             tidy=self._tidy_due,
         )
+
+    def _heard(self) -> set[str]:
+        return {holder for holder, (member, told_at) in self._told.items() if member.client.heard_at > told_at}
+
+    def _forget(self, holders: Iterable[str]) -> None:
+        for holder in holders:
+            member, _ = self._told.pop(holder)
+            member.client.members.pop(holder, None)
 
     async def _read(self) -> None:
         core, number = self._core, self._number
@@ -375,7 +386,7 @@ class NamedRecord(Generic[R]):
             raise RuntimeError(f"{self.kind} {self.name!r}: a change was decided without a record")
         for request, answer in decision.answers:
             request.sent, request.sent_over = answer, _count(self._record)
-        told, left, number, version = set(self._told), list(self._leaving), self._number, self._version
+        told, left, number, version = self._heard(), list(self._leaving), self._number, self._version
         is_new, index = self._record is None, self._index_under(session)
         record = record if is_new else record.written_over(version)
         spec = record.to_spec()
@@ -391,7 +402,7 @@ class NamedRecord(Generic[R]):
         core.versions.check(written.version, newest_before)
         if written.version > self._version:
             self._version = written.version
-            self._told -= told
+            self._forget(told & self._told.keys())
             self._tidy_due = False
             self._read_number = max(self._read_number, number)
             self._settle(decision, left)
@@ -447,7 +458,7 @@ class NamedRecord(Generic[R]):
             self._leaving.pop(holder).set_result(None)
         if self._tidy_due and not decision.changed:
             self._tidy_due = False
-            self._told.clear()
+            self._forget(self._heard())
 
     def _answer(self, request_id: str, answer: Any) -> None:
         future = self._answers.pop(request_id, None)

@@ -108,6 +108,10 @@ class OwnSession:
         """What clients compare: another one means that each hold has to be confirmed."""
         return f"{self.id[-12:]}.{self.epoch}"
 
+    def was_that_of(self, incarnation: str) -> bool:
+        """Whether an incarnation is one of this session, be it of a process before."""
+        return incarnation.partition(".")[0] == self.id[-12:]
+
     @property
     def deadline(self) -> float:
         """Until when, by this elector's clock, what hangs on the session is certain."""

@@ -42,6 +42,10 @@ class NotThere(Refusal):
     """A permit that a client presents does not stand in the record."""
 
 
+class NothingLeft(Refusal):
+    """All permits that are to be released were released or lost before."""
+
+
 class Semaphores(Participants[Semaphore]):
     """The permits of this elector's clients."""
 
@@ -143,17 +147,20 @@ class Semaphores(Participants[Semaphore]):
         """What is to be answered now, if anything: a permit, or why there will be none."""
         if member.lost is not None:
             return HolderDead(record.name, member.holder, KIND)
-        if member.refused is not None:
+        if member.refused is not None or not member.has_joined:
             return member.refused
-        if semaphore is None or not member.has_joined:
-            return None
-        permit = semaphore.permit_of(member.holder)
-        if permit is not None:
-            return permit if permit.claimant.hold == member.claimant.hold else None
-        if any(ticket.hold.holder == member.holder for ticket in semaphore.queue):
-            return None
-        # It was granted and given back by somebody else's release before anybody looked: it counted all the same.
-        return Permit(member.claimant, "", record.version)
+        standing = None if semaphore is None else semaphore.standing(member.holder)
+        if isinstance(standing, Permit):
+            return standing if standing.claimant.hold == member.claimant.hold else None
+        return None if standing is not None else self._of_one_that_is_gone(record, member, semaphore)
+
+    def _of_one_that_is_gone(
+        self, record: NamedRecord[Semaphore], member: Member, semaphore: Semaphore | None
+    ) -> Permit | HolderDead:
+        """Granted and given back by somebody else's release before anybody looked: it counts. Else removed by hand."""
+        if semaphore is not None and member.holder in semaphore.operations:
+            return Permit(member.claimant, "", record.version)
+        return HolderDead(record.name, member.holder, KIND)
 
     def _granted(self, record: NamedRecord[Semaphore], member: Member, permit: Permit) -> PermitGranted:
         session, semaphore = self._core.session, record.record
@@ -225,16 +232,24 @@ class Semaphores(Participants[Semaphore]):
         """
         client, record = self._heard(client_id, name), self._record(name)
         user = self._claimant(client, operation)
+        over = frozenset(holder for holder in holders if holder in self._core.dead)
 
         def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, int]:
+            standing = frozenset() if semaphore is None else {found.hold.holder for found in semaphore.claimants()}
+            # What is over and does not stand there any more was lost or given back before: it frees nothing again.
+            left = permits - len(over - standing)
+            if left == 0:
+                raise NothingLeft
             alone = self._core.users.is_alone(client, KIND, name)
-            changed = rules.release(semaphore, user, terms, at, permits=permits, own=holders, alone=alone)
+            changed = rules.release(semaphore, user, terms, at, permits=left, own=holders, alone=alone)
             return changed, changed.value
 
         try:
             value: int = await self._in_time(
                 record, record.request(once(operation), change, lambda semaphore: semaphore.value)
             )
+        except NothingLeft:
+            return terms.limit if record.record is None else record.record.value
         except rules.SemaphoreFull:
             raise SemaphoreFull(name, permits, len(self._permits(name))) from None
         except Refusal as refusal:
@@ -293,10 +308,48 @@ class Semaphores(Participants[Semaphore]):
                 await self._confirmation(record, member, hold.token)
         except NotThere:
             self._drop(record, member)
-            return False
+            return self._is_told_returned(client, hold)
         except TimeoutError:
             return None  # A confirmation that lands later finds whose it is.
         return True
+
+    def _is_told_returned(self, client: Client, hold: PresentedHold) -> bool | None:
+        """A permit of a session that goes on was given back by somebody else: its client loses nothing."""
+        session = self._core.session
+        if session is None or not session.was_that_of(hold.incarnation):
+            return False
+        self._tell_returned(client, hold.name, hold.holder)
+        return None
+
+    def _tell_returned(self, client: Client, name: str, holder: str) -> None:
+        self._core.dead.add(holder)
+        client.tell_loss(Loss(KIND, name, holder, "another process gave it back", is_returned=True))
+
+    async def look_after(self) -> None:
+        """Tell clients of permits that are no more, which no watch shows; runs until cancelled."""
+        while True:
+            await self._core.clock.sleep(self._core.durations.lease_seconds * self._core.random.uniform(0.5, 1.0))
+            for record in [record for record in self._core.records.values() if record.kind == KIND]:
+                if any(member.is_told for member in record.members.values()):
+                    await self._look_at(record)
+
+    async def _look_at(self, record: NamedRecord[Semaphore]) -> None:
+        told = [member for member in record.members.values() if member.is_told]
+        try:
+            semaphore = await self._fresh(record)
+        except StoreDown:
+            return
+        for member in told:
+            if record.members.get(member.holder) is member and record.asked(member.holder) is None:
+                self._compare(record, member, semaphore)
+
+    def _compare(self, record: NamedRecord[Semaphore], member: Member, semaphore: Semaphore | None) -> None:
+        if semaphore is None:
+            self._drop(record, member)
+            member.lose("its record was deleted in the store")
+        elif semaphore.standing(member.holder) is None:
+            self._drop(record, member)
+            self._tell_returned(member.client, record.name, member.holder)
 
 
 def described(user: Claimant | None) -> str:

@@ -147,7 +147,7 @@ class SessionKeeper:
             for record in listing.records:
                 core.named(record.name).see(record.version, record)
             break
-        await self._tidy_records_of(session_id)
+        core.background.start(self._tidy_records_of(session_id))
 
     async def _free_unclaimed(self, session: OwnSession) -> None:
         """What stands in shared records for clients of the process before, and none of them came back for."""
@@ -169,9 +169,11 @@ class SessionKeeper:
                         shared.remove()
 
     async def _listed(self, kind: str) -> tuple[Record, ...]:
+        """All records of a kind; none if the store does not list them for a whole lease. The sweeper comes again."""
         core = self._core
         backoff = Backoff(core.clock, core.random)
-        while True:
+        give_up_at = core.clock.now() + core.durations.lease_seconds
+        while core.clock.now() < give_up_at:
             await self.opened.wait()
             try:
                 listing = await attempt(core.clock, core.durations.attempt_seconds, lambda: core.store.list(kind))
@@ -179,3 +181,4 @@ class SessionKeeper:
                 await backoff.pause()
             else:
                 return listing.records
+        return ()

@@ -6,7 +6,7 @@ ended session records that no lock names any more. Everybody else tries to becom
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from elector_server.problems import Problem
 from elector_server.rules import session as rules
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from elector_server.client_sessions import ClientSessions
     from elector_server.core import Core
-    from elector_server.rules.shared import Shared
 
 SWEEP_NAME: Final = ""
 """The lock of the sweeper. A user's name has at least one character."""
@@ -43,6 +42,7 @@ class Sweep:
         self._client = client_sessions.open_internal("the elector itself")
         self._free_records_of = free_records_of
         self._observations: dict[str, Observation] = {}
+        self._knows_all_named = True
 
     async def run(self) -> None:
         """Try to be elected, and sweep while elected; runs until cancelled."""
@@ -117,20 +117,24 @@ class Sweep:
             lock = Lock.from_spec(record.spec)
             for claimant in (lock.claimant, *lock.queue):
                 named[claimant.hold.session] = claimant.lease_seconds
+        self._knows_all_named = True
         for kind, read in READERS.items():
-            named |= await self._named_by(kind, read)
+            for record in await self._listed(kind):
+                for claimant in read(record.spec).claimants():
+                    named[claimant.hold.session] = claimant.lease_seconds
+                named.setdefault(record.session, LEASE_SECONDS_UNKNOWN)
+        named.pop("", None)
         return named
 
-    async def _named_by(self, kind: str, read: Callable[[Any], Shared]) -> dict[str, float]:
+    async def _listed(self, kind: str) -> tuple[Record, ...]:
+        """All records of a kind. One that can not be listed, for want of rights, must not keep the others from it."""
         core = self._core
-        listing = await attempt(core.clock, core.durations.attempt_seconds, lambda: core.store.list(kind))
-        named: dict[str, float] = {}
-        for record in listing.records:
-            if record.session:
-                named[record.session] = LEASE_SECONDS_UNKNOWN
-            for claimant in read(record.spec).claimants():
-                named[claimant.hold.session] = claimant.lease_seconds
-        return named
+        try:
+            listing = await attempt(core.clock, core.durations.attempt_seconds, lambda: core.store.list(kind))
+        except StoreUnavailable:
+            self._knows_all_named = False
+            return ()
+        return listing.records
 
     async def _look_at(self, record: Record, *, is_named: bool) -> None:
         session = Session.from_spec(record.spec)
@@ -144,7 +148,7 @@ class Sweep:
                 await self._end(record, session)
             elif is_named:
                 await self._free(record.name)  # A write of its owner landed after it had ended.
-            else:
+            elif self._knows_all_named:
                 await self._delete(record)
         except Conflict:
             self._observations.pop(record.name, None)

@@ -144,6 +144,8 @@ class Keeper:
         for hold in self.holds.unconfirmed_first():
             shared = hold.shared
             entry = {"kind": shared.kind, "name": shared.name, "holder": hold.holder, "token": str(hold.token)}
+            if hold.term.incarnation:
+                entry["incarnation"] = hold.term.incarnation
             characters += len(json.dumps(entry))
             if characters > _PRESENTED_BYTES_MAX or len(presented) >= wire.HOLDS_MAX:
                 break

@@ -304,6 +304,6 @@ def _checked_parties(parties: Any) -> int:
     count = operator.index(parties)
     if count < 1:
         raise ValueError("parties must be > 0")
-    if count > wire.LIMIT_MAX:
-        raise OverflowError(f"parties must be at most {wire.LIMIT_MAX}, not {count}")
+    if count > wire.PARTIES_MAX:
+        raise OverflowError(f"parties must be at most {wire.PARTIES_MAX}, not {count}")
     return count

@@ -37,7 +37,10 @@ WAIT_SECONDS_MAX: Final = 25.0
 """The longest time one request may stay parked; a longer wait is a row of such requests."""
 
 LIMIT_MAX: Final = 2**31 - 1
-"""The largest value of a semaphore and the largest number of parties."""
+"""The largest value of a semaphore."""
+
+PARTIES_MAX: Final = 1_000
+"""Of one barrier: a record has room for so many."""
 
 PERMITS_MAX: Final = 1_000
 """Permits of one semaphore that can be held at a time, and that one release can give back."""

@@ -80,7 +80,7 @@ class BarrierResource(SharedResource):
 
 
 def _parties(fields: Fields) -> int:
-    return count_field(fields, "parties", 1, wire.LIMIT_MAX)
+    return count_field(fields, "parties", 1, wire.PARTIES_MAX)
 
 
 def _place(fields: Fields) -> Place | None:

@@ -118,12 +118,12 @@ def list_field(fields: Fields, name: str) -> list[Any]:
     return value
 
 
-def object_item(value: object, place: str, known: frozenset[str]) -> Fields:
-    """One object of a list, with all of the `known` fields and no other."""
+def object_item(value: object, place: str, known: frozenset[str], optional: frozenset[str] = frozenset()) -> Fields:
+    """One object of a list, with all of the `known` fields and no other than the `optional` ones."""
     if not isinstance(value, dict):
         _refuse(place, value, f"an object with {_listed(known)}")
-    if not value.keys() <= known:
-        _refuse_unknown(value.keys() - known, known, place)
+    if not value.keys() <= known | optional:
+        _refuse_unknown(value.keys() - known - optional, known | optional, place)
     for name in sorted(known - value.keys()):
         raise BadBody(f"field {name} of {place} is missing")
     return value

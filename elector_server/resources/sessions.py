@@ -35,6 +35,7 @@ HOLD_KINDS: Final = ("lock", "semaphore")
 
 _OPEN_FIELDS: Final = frozenset({"holds", "process", "stream"})
 _HEARTBEAT_FIELDS: Final = frozenset({"acknowledged", "stream"})
+_INCARNATION_CHARACTERS_MAX: Final = 64
 _HOLD_FIELDS: Final = frozenset({"kind", "name", "holder", "token"})
 
 
@@ -99,10 +100,11 @@ async def _tell_departure(stream: ClientStream, caller: Caller) -> None:
 
 
 def _presented(item: object, place: str) -> PresentedHold:
-    fields = object_item(item, place, _HOLD_FIELDS)
+    fields = object_item(item, place, _HOLD_FIELDS, optional=frozenset({"incarnation"}))
     return PresentedHold(
         name=name_field(fields, "name"),
         holder=id_field(fields, "holder"),
         token=token_field(fields, "token"),
         kind=choice_field(fields, "kind", HOLD_KINDS),
+        incarnation=text_field(fields, "incarnation", _INCARNATION_CHARACTERS_MAX) if "incarnation" in fields else "",
     )

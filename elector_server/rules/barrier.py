@@ -144,6 +144,10 @@ class Barrier:
         is_late = self.state is State.ACTING and standing[0] >= self.parties
         return (_broken_behind(self) if is_late else _broken(self)).forget(hold)
 
+    def advanced(self, at: At) -> Barrier:  # noqa: ARG002 -- nothing is ever due
+        """As it is."""
+        return self
+
     def forget(self, hold: Hold) -> Barrier:
         """It has been told that its generation broke."""
         return replace(self, broken=without(self.broken, hold))

@@ -80,6 +80,10 @@ class Condition:
         left = self.forget(hold)
         return notify(left, at, 1)[0] if was_notified else left
 
+    def advanced(self, at: At) -> Condition:  # noqa: ARG002 -- nothing is ever due
+        """As it is."""
+        return self
+
     def forget(self, hold: Hold) -> Condition:
         """Without its ticket: it has been told, or is told now."""
         return replace(self, tickets=tuple(ticket for ticket in self.tickets if ticket.claimant.hold != hold))

@@ -60,6 +60,10 @@ class Event:
         """As it is."""
         return self
 
+    def advanced(self, at: At) -> Event:  # noqa: ARG002 -- nothing is ever due
+        """As it is."""
+        return self
+
     def forget(self, hold: Hold) -> Event:  # noqa: ARG002 -- nobody is in it
         """As it is."""
         return self

@@ -136,6 +136,10 @@ class Semaphore:
         """Its permit goes to the next, its ticket goes."""
         return _promoted(replace(self, permits=_without(self.permits, hold), queue=without(self.queue, hold)), at)
 
+    def advanced(self, at: At) -> Semaphore:
+        """Permits that are free go to those who wait."""
+        return _promoted(self, at)
+
     def forget(self, hold: Hold) -> Semaphore:
         """Its ticket goes. Nobody is told an outcome and keeps nothing."""
         return replace(self, queue=without(self.queue, hold))

@@ -120,6 +120,9 @@ class Shared(Protocol):
     def leave(self, hold: Hold, at: At) -> Self:
         """Without this claimant, and with whatever follows from its going."""
 
+    def advanced(self, at: At) -> Self:
+        """With whatever is due without anybody's doing."""
+
     def forget(self, hold: Hold) -> Self:
         """Without this claimant, which has been told its outcome: nothing follows."""
 

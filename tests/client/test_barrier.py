@@ -170,7 +170,7 @@ def test_arguments_of_the_constructor():
         with pytest.raises(ValueError, match=r"^parties must be > 0$"):
             Barrier(parties=parties)
     with pytest.raises(OverflowError, match="parties must be at most"):
-        Barrier(wire.LIMIT_MAX + 1)
+        Barrier(wire.PARTIES_MAX + 1)
     with pytest.raises(TypeError):
         Barrier(1.5)
     with pytest.raises(ValueError, match="unavailable_seconds"):

@@ -9,7 +9,7 @@ from elector_server.rules import barrier, condition, event, lock, semaphore
 from elector_server.rules.claimant import Claimant, Hold
 from elector_server.rules.shared import Operations
 from elector_server.store import Spec
-from metaparticle_sync.wire import LIMIT_MAX
+from metaparticle_sync.wire import LIMIT_MAX, PARTIES_MAX
 
 WALL: Final = "2026-11-21T09:41:12.020Z"
 OPERATIONS: Final = Operations(64, tuple(f"{number:016x}" for number in range(32)))
@@ -50,7 +50,7 @@ def _condition(number: int) -> Spec:
 def _barrier(number: int) -> Spec:
     arrived = (barrier.Party(claimant(1), acts=True), barrier.Party(claimant(2), acts=False))
     return barrier.Barrier(
-        parties=LIMIT_MAX,
+        parties=PARTIES_MAX,
         generation=number,
         state=barrier.State.FILLING,
         arrived=arrived,

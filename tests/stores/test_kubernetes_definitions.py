@@ -103,5 +103,5 @@ def test_lists_may_be_as_long_as_the_rules_make_them(kind: str, field: str, leas
 
 def test_numbers_may_be_as_large_as_the_protocol_takes_them() -> None:
     assert schema_of("semaphore")["properties"]["limit"]["maximum"] == wire.LIMIT_MAX
-    assert schema_of("barrier")["properties"]["parties"]["maximum"] == wire.LIMIT_MAX
+    assert schema_of("barrier")["properties"]["parties"]["maximum"] == wire.PARTIES_MAX
     assert schema_of("lock")["properties"]["metadata"]["maxLength"] == wire.METADATA_CHARACTERS_MAX
