@@ -276,10 +276,15 @@ class Holds:
                 hold.lost = "it was given up"
                 hold.shared.forget(hold)
 
-    def drop(self, shared: SharedLock, at: float) -> Hold | None:
-        """Stop believing in the hold of that lock, to release it. None if there is none that is valid."""
+    def drop(self, shared: SharedLock, at: float, only: Hold | None = None) -> Hold | None:
+        """Stop believing in the hold of that lock, to release it. None if there is none that is valid.
+
+        With `only`, another hold than that one is none: it came after a loss, and is somebody else's.
+        """
         with self._mutex:
             hold = shared.hold
+            if only is not None and hold is not only:
+                return None
             if hold is not None and hold.is_valid(at):
                 self._holds.pop(hold.holder, None)
                 shared.forget(hold)

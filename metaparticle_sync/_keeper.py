@@ -24,7 +24,7 @@ from metaparticle_sync._address import Address
 from metaparticle_sync._answers import Refused, SessionStatus
 from metaparticle_sync._clock import now
 from metaparticle_sync._farewells import Farewell, Farewells, Sayable
-from metaparticle_sync._holds import Holds, SharedLock
+from metaparticle_sync._holds import Hold, Holds, SharedLock
 from metaparticle_sync._waiting import Backoff, NotReady
 from metaparticle_sync.errors import ElectorRefused, ElectorUnavailable, NotHeld, SyncError
 
@@ -216,7 +216,15 @@ class Keeper:
         if hold is None:
             self._refuse_release(shared)
             return
-        refusal = self.give_up(shared.path, hold.client, hold.holder, RELEASE_SECONDS)
+        self.give_back(hold)
+
+    def give_back(self, hold: Hold) -> None:
+        """Release a hold in which nobody believes any more.
+
+        Raises:
+            LockLost: it was lost before.
+        """
+        refusal = self.give_up(hold.shared.path, hold.client, hold.holder, RELEASE_SECONDS)
         if refusal is None:
             return
         if refusal.code != "not_held":

@@ -89,9 +89,9 @@ class Office:
 
 def leave_office(keeper: Keeper, shared: SharedLock, hold: Hold) -> None:
     """Release the lock by which somebody led, unless it was lost, which its office knows."""
-    if shared.hold is hold:
+    if keeper.holds.drop(shared, now(), hold) is not None:
         try:
-            keeper.release(shared)
+            keeper.give_back(hold)
         except LockLost:
             pass  # The office knows.
     if shared.lost is hold:

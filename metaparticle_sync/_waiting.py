@@ -44,6 +44,9 @@ _BACKOFF_SECONDS_MIN: Final = 0.02
 _BACKOFF_SECONDS_MAX: Final = 0.5
 _STUMBLES_MAX: Final = 3
 
+_LATCH_TURN_SECONDS: Final = 0.5
+"""By how much a signal handler may be late if its signal came in the moment in which a waiter began to wait."""
+
 
 def seconds_to_wait(blocking: object, timeout: Any) -> float | None:
     """What the arguments of `acquire` mean: 0 is a single try, None is for ever.
@@ -230,8 +233,11 @@ class Latch:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set, or for `timeout` seconds. Says whether it is set."""
-        if not self._is_set and self._closed.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
-            self._open()  # For the next waiter.
+        until = math.inf if timeout is None else now() + timeout
+        while not self._is_set and (left := until - now()) > 0:
+            # In turns: a signal that comes just before the main thread blocks is handled only when it wakes.
+            if self._closed.acquire(timeout=min(left, _LATCH_TURN_SECONDS)):
+                self._open()  # For the next waiter.
         return self._is_set
 
     def _open(self) -> None:

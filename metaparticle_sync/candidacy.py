@@ -179,7 +179,7 @@ def leader_only(
         name: Of the election.
         mode: `"wait"` until this process leads; or `"skip"` the body if somebody else does. A `with` can not skip its
             body: it gives None instead of a `Leadership`.
-        otherwise: What a function returns that was skipped. Only with `"skip"`; at first None.
+        otherwise: What a function returns that was skipped. Only with `"skip"`. Default: None.
         timeout: How many seconds to wait for the office, at most; then `TimeoutError` is raised. Only with `"wait"`.
         on_lost: As for a `Lock`: a callable, `"exit"`, `"signal"` or `"raise"`.
         base_uri: The elector. Default: the environment variable METAPARTICLE_SYNC_URL, else http://127.0.0.1:13131.

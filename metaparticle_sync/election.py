@@ -5,6 +5,7 @@ From the first call of `run()` on:
     campaigning ── granted ──> leading: on_elected runs, and after it returned the process goes on leading
          ^                        │
          │                        ├── shutdown: `stopping` is set, the callback awaited, the lock released ──> over
+         ├── at the queue's end ──┼── resign: the same, and on with the campaign
          └── on_lost is through ──┴── lost: `stopping` is set, on_lost called, the callback awaited
 """
 

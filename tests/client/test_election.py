@@ -228,6 +228,27 @@ def test_a_loss_is_not_told_to_others_who_use_that_name(elector):
         Lock("e").release()
 
 
+def test_leaving_releases_nobody_else_s_hold(elector, monkeypatch):
+    """The leadership is lost in the moment of its release, and another thread of this process has the lock by then."""
+    election, other = Election("e", lambda: election.shutdown(), print), Lock("e")  # noqa: PLW0108
+    holds = election._keeper.holds
+    drop = holds.drop
+
+    def lose_in_between(*arguments):
+        elector.lose("e")
+        assert eventually(lambda: not other.held)
+        thread = threading.Thread(target=other.acquire)
+        thread.start()
+        thread.join(10)
+        return drop(*arguments)
+
+    monkeypatch.setattr(holds, "drop", lose_in_between)
+    election.run()
+    monkeypatch.undo()
+    assert other.held
+    other.release()
+
+
 def test_an_error_of_the_callback_releases_and_propagates(elector):
     def lead():
         raise KeyError("of the callback")

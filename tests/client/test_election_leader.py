@@ -368,7 +368,7 @@ def test_a_signal_handler_may_resign(elector):
     main = threading.main_thread().ident
 
     def end_it():
-        if eventually(lambda: election.is_leader):
+        if eventually(lambda: tokens):
             signal.pthread_kill(main, signal.SIGUSR1)
 
     thread = threading.Thread(target=end_it)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -129,3 +130,22 @@ def test_latch():
     assert latch.wait(0)
     assert latch.is_set()
     assert eventually(lambda: not any(thread.is_alive() for thread in threads))
+
+
+def test_a_latch_looks_again_by_itself():
+    """A signal that comes just before its waiter blocks wakes nobody: its handler runs when the waiter wakes."""
+    latch = Latch()
+    thread = threading.Thread(target=latch.wait)
+    thread.start()
+    latch._is_set = True  # As it is once the handler has run, though nobody was woken.
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_a_latch_waits_for_no_longer_than_it_is_told():
+    latch = Latch()
+    began = time.monotonic()
+    assert not latch.wait(0.05)
+    assert time.monotonic() - began >= 0.05
+    assert not latch.wait(0)
+    assert not latch.wait(-1)

@@ -225,20 +225,22 @@ def test_a_change_between_the_read_and_the_wait_is_not_missed():
     """The shared watch has shown it already when the one whose read is older begins to wait."""
 
     async def scenario(elector: Elector, store: Store) -> None:
-        first = asyncio.create_task(look(elector, 0, leaving=(leaving := Leaving())))
+        leaving = Leaving()
+        other = asyncio.create_task(elector.look("x", lambda _: False, ANSWER_SECONDS, leaving))
         await until(lambda: store.watches)
         before = await store.list(KIND, name="x")
-        seen = elector._onlookers._scenes["x"]
+        shared = elector._onlookers._scenes["x"]
         record = await store.create(KIND, "x", "s", SPEC)
-        await until(lambda: seen._sight.record is not None)
+        await until(lambda: shared._sight.record is not None)
 
         async def stale(*_: Any, **__: Any) -> Listing:
             return before
 
         store.list = stale  # type: ignore[method-assign]
         assert await look(elector, 0) == record.version
+        assert elector._onlookers._scenes["x"] is shared
         leaving.gone.set()
-        assert await first == record.version
+        await other
 
     with_elector(scenario)
 

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from tests.simulation import schedules_clients, schedules_locks, schedules_reads, schedules_sessions, schedules_time
+from tests.simulation import (
+    schedules_clients,
+    schedules_locks,
+    schedules_onlookers,
+    schedules_reads,
+    schedules_sessions,
+    schedules_time,
+)
 from tests.simulation.schedules import SCHEDULES, run_schedule
 
-MODULES = (schedules_clients, schedules_locks, schedules_reads, schedules_sessions, schedules_time)
+MODULES = (
+    schedules_clients,
+    schedules_locks,
+    schedules_onlookers,
+    schedules_reads,
+    schedules_sessions,
+    schedules_time,
+)
 
 __all__ = ["MODULES", "SCHEDULES", "run_schedule"]
