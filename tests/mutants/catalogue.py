@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from tests.mutants.classics import CLASSICS
 from tests.mutants.found_bugs import FOUND_BUGS
+from tests.mutants.shared_records import SHARED_RECORDS
 from tests.mutants.starred_rules import STARRED_RULES
 
-MUTANTS = (*STARRED_RULES, *CLASSICS, *FOUND_BUGS)
+MUTANTS = (*STARRED_RULES, *CLASSICS, *FOUND_BUGS, *SHARED_RECORDS)
 
 EQUIVALENT = {
     "no first look at the deadline before a claim is sent": (
