@@ -1,7 +1,7 @@
-"""`python -m tests.mutants`: switch off one rule after the other, and see that the simulation notices.
+"""`python -m tests.mutants`: switch off one rule after the other, and see that the simulation or a test notices.
 
-Prints a table: mutant, the schedule or seed that caught it, and the first thing that it said. Exit code 1 if a mutant
-survives, or no longer applies to the code as it is. Arguments: parts of the names of the mutants to run.
+Prints a table: mutant, the schedule, seed or test that caught it, and the first thing that it said. Exit code 1 if a
+mutant survives, or no longer applies to the code as it is. Arguments: parts of the names of the mutants to run.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def main() -> int:
 def _baseline_is_clean(wanted: list[Mutant]) -> bool:
     """Whether the code as it is passes what is going to judge the mutants: else the table would mean nothing."""
     schedules = sorted({schedule for mutant in wanted for schedule in mutant.schedules})
+    tests = sorted({test for mutant in wanted for test in mutant.tests})
+    seeds = min(20, max((mutant.seeds for mutant in wanted), default=0))
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
-        verdict = judge(
-            Mutant("none", (), tuple(schedules), min(20, max(mutant.seeds for mutant in wanted))), Path(folder)
-        )
+        verdict = judge(Mutant("none", (), tuple(schedules), seeds, tuple(tests)), Path(folder))
     if verdict.caught_by is not None or verdict.evidence != NOTHING_FAILED:
         print(f"the code without a mutant fails: {verdict.caught_by} {verdict.evidence}")
         return False
