@@ -37,7 +37,7 @@ def main() -> None:
 
     workers = [start(spawn, ready, begun) for _ in range(WORKERS)]
     number = sum(ready.get() for _ in workers)
-    time.sleep(0.3)  # They would begin now, if they did not wait.
+    time.sleep(1.0)  # They would begin now, if they did not wait.
     print(f"{number} workers are ready, {0 if begun.empty() else 'SOME'} have begun")
 
     given_at = time.monotonic()
