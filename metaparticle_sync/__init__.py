@@ -11,7 +11,8 @@ any other question, both with the patience of `_waiting`; `_ticket` is one wait 
 `_holds` is what this process believes, and until when: the heart of it, without I/O.
 `_keeper` is this process as a client of one elector, and `_listener` its one thread; `_farewells` and `_loss` are what
 they leave behind and whom they tell. `_sidecar` has one method per endpoint, over `_connections`, `_stream` and
-`_answers`. `wire` is the protocol, `errors` the tree of errors. Nothing happens at import, and little is imported.
+`_answers`. `wire` is the protocol, `errors` the tree of errors, `protocols` what annotations need. Nothing happens at
+import, and little is imported.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from metaparticle_sync.event import Event
     from metaparticle_sync.leader import Leader, LeaderChanges, leader_of
     from metaparticle_sync.lock import Lock
+    from metaparticle_sync.protocols import BarrierLike, ConditionLike, EventLike, LockLike, SemaphoreLike
     from metaparticle_sync.rlock import RLock
     from metaparticle_sync.semaphore import BoundedSemaphore, Semaphore
 
@@ -42,22 +44,27 @@ __version__ = wire.VERSION
 __all__ = [
     "TIMEOUT_MAX",
     "Barrier",
+    "BarrierLike",
     "BoundedSemaphore",
     "BrokenBarrierError",
     "Condition",
+    "ConditionLike",
     "Election",
     "ElectorRefused",
     "ElectorUnavailable",
     "Event",
+    "EventLike",
     "Leader",
     "LeaderChanges",
     "LeaderOnly",
     "Leadership",
     "Lock",
+    "LockLike",
     "LockLost",
     "NotHeld",
     "RLock",
     "Semaphore",
+    "SemaphoreLike",
     "SyncError",
     "__version__",
     "current_leadership",
@@ -67,23 +74,28 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Condition": "condition",
     "Barrier": "barrier",
+    "BarrierLike": "protocols",
     "BoundedSemaphore": "semaphore",
     "BrokenBarrierError": "barrier",
+    "Condition": "condition",
+    "ConditionLike": "protocols",
     "Election": "election",
     "ElectorRefused": "errors",
     "ElectorUnavailable": "errors",
     "Event": "event",
+    "EventLike": "protocols",
     "Leader": "leader",
     "LeaderChanges": "leader",
     "LeaderOnly": "candidacy",
     "Leadership": "_office",
     "Lock": "lock",
+    "LockLike": "protocols",
     "LockLost": "errors",
     "NotHeld": "errors",
     "RLock": "rlock",
     "Semaphore": "semaphore",
+    "SemaphoreLike": "protocols",
     "SyncError": "errors",
     "TIMEOUT_MAX": "_waiting",
     "current_leadership": "_candidate",

@@ -13,7 +13,7 @@ README = ROOT / "README.md"
 PROTOCOL = ROOT / "docs" / "protocol.md"
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 FAILURES = ROOT / "docs" / "how-it-fails.md"
-DIFFERENCES = ROOT / "docs" / "differences.md"
+DROP_IN = ROOT / "docs" / "drop-in.md"
 
 PAGES = (README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
 

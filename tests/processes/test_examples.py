@@ -2,20 +2,71 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import signal
 from pathlib import Path
+
+import pytest
 
 from tests.processes.electors import LONG, ElectorProcess
 from tests.processes.machine import Machine
 from tests.processes.running import ROOT, Process, wait_until
 
-SEARCH_PATH = {"PYTHONPATH": str(ROOT)}
+SEARCH_PATH = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+
+EXAMPLES = ROOT / "examples"
+
+WITH_EXPECTED_OUTPUT = (
+    "api_access.py",
+    "original/election.py",
+    "original/lock.py",
+    "phases.py",
+    "producer_consumer.py",
+    "scheduler.py",
+    "start_signal.py",
+    "transfers.py",
+)
+"""Whose documentation shows what they print, every time."""
+
+WITH_A_TEST_OF_THEIR_OWN = ("demo.py", "fencing.py", "leader.py", "nightly_report.py")
 
 
 def run(machine: Machine, example: str, *arguments: str, elector: ElectorProcess | None = None) -> Process:
     environment = SEARCH_PATH | ({} if elector is None else {"METAPARTICLE_SYNC_URL": elector.url})
     return machine.program([f"examples/{example}", *arguments], environment)
+
+
+def shown(example: str) -> str:
+    """What the documentation of an example says that it prints."""
+    documentation = ast.get_docstring(ast.parse((EXAMPLES / example).read_text())) or ""
+    _, _, after = documentation.partition(f"    $ python examples/{example}\n")
+    lines = after.partition("\n\n")[0].splitlines()
+    assert lines, example
+    return "".join(f"{line.removeprefix('    ')}\n" for line in lines)
+
+
+@pytest.mark.parametrize("example", WITH_EXPECTED_OUTPUT)
+def test_an_example_prints_what_it_says(machine: Machine, example: str):
+    process = run(machine, example, elector=machine.elector(LONG))
+    assert process.exit_code() == 0
+    assert process.said() == shown(example)
+
+
+def test_every_example_is_run():
+    programs = {str(file.relative_to(EXAMPLES)) for file in EXAMPLES.rglob("*.py")}
+    of_kubernetes = {program for program in programs if program.startswith("kubernetes/")}  # tests/cluster has those.
+    assert programs - of_kubernetes == {*WITH_EXPECTED_OUTPUT, *WITH_A_TEST_OF_THEIR_OWN}
+
+
+def test_an_example_can_be_run_again(machine: Machine):
+    """What a run leaves in the store does not stand in the way of the next."""
+    elector = machine.elector(LONG)
+    for example in ("start_signal.py", "phases.py"):
+        for _ in range(2):
+            process = run(machine, example, elector=elector)
+            assert process.exit_code() == 0
+            assert process.said() == shown(example)
 
 
 def test_the_demo_shows_what_it_promises(machine: Machine):
