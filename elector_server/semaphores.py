@@ -294,8 +294,11 @@ class Semaphores(Participants[Semaphore]):
         except NotThere:
             self._drop(record, member)
             return False
-        except TimeoutError:
+        except HolderDead:
+            return False  # The elector's session has ended meanwhile, and with it the permit.
+        except (StoreDown, TimeoutError):
             return None  # A confirmation that lands later finds whose it is.
+        self._core.count("confirmations")
         return True
 
 
