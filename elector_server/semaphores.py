@@ -92,11 +92,11 @@ class Semaphores(Participants[Semaphore]):
         member = self._begin(record, client, self._claimant(client, holder))
         member.on_lost = partial(self._lost, record.name)
 
-        def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, None]:
+        def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, bool]:
             alone = self._core.users.is_alone(client, KIND, record.name)
-            return rules.acquire(semaphore, member.claimant, terms, at, queues=queues, alone=alone), None
+            return rules.acquire(semaphore, member.claimant, terms, at, queues=queues, alone=alone), True
 
-        self._ask_to_join(record, member, change, lambda _: None)
+        self._ask_to_join(record, member, change, lambda _: False)
         return member
 
     async def _from_before(self, record: NamedRecord[Semaphore], client: Client, holder: str) -> Member | None:
@@ -110,7 +110,7 @@ class Semaphores(Participants[Semaphore]):
         member = self._begin(record, client, self._claimant(client, holder))
         member.on_lost = partial(self._lost, record.name)
         await self._in_time(record, self._confirmation(record, member, None))
-        member.has_joined = True
+        member.place = member.has_joined = True
         return member
 
     def _confirmation(self, record: NamedRecord[Semaphore], member: Member, token: int | None) -> Any:
@@ -152,6 +152,8 @@ class Semaphores(Participants[Semaphore]):
             return permit if permit.claimant.hold == member.claimant.hold else None
         if any(ticket.hold.holder == member.holder for ticket in semaphore.queue):
             return None
+        if not member.place:
+            return HolderDead(record.name, member.holder, KIND)  # It joined in another session, and that has ended.
         # It was granted and given back by somebody else's release before anybody looked: it counted all the same.
         return Permit(member.claimant, "", record.version)
 
@@ -287,7 +289,8 @@ class Semaphores(Participants[Semaphore]):
         if holder in self._core.dead or self._core.session is None:
             return False
         member = self._begin(record, client, self._claimant(client, holder))
-        member.on_lost, member.is_told, member.has_joined = partial(self._lost, name), True, True
+        member.on_lost, member.is_told = partial(self._lost, name), True
+        member.place = member.has_joined = True
         try:
             async with self._core.clock.timeout(seconds):
                 await self._confirmation(record, member, hold.token)

@@ -29,7 +29,7 @@ class InProcess:
             identity=Identity(f"{key}:13131", key, "boot"),
             durations=Durations(lease_seconds=20.0, client_ttl_seconds=30.0),
             clock=SimulatedClock(loop),
-            random=Random(1),
+            random=Random(f"{key} {loop.steps}"),  # No two lives draw the same ids.
         )
         self.app = app_of(self.elector)  # type: ignore[arg-type]  # the fake is made in its likeness
         self.client = wire.new_id()

@@ -268,6 +268,28 @@ async def test_permits_are_presented_after_a_restart(elector: InProcess) -> None
 
 
 @in_virtual_time
+async def test_who_waited_in_a_session_that_has_ended_is_not_taken_for_a_holder(elector: InProcess) -> None:
+    [mine] = await held(elector, 1, limit=1)
+    other = elector.another("there")
+    await other.start()
+    waiter = wire.new_id()
+    assert (await acquire(other, waiter, limit=1, wait_seconds=1)).status == 202
+    await other.crash()
+    # Its ticket gets the permit, and it takes a while until that is free again, for its session has to be ended.
+    await release(elector, mine, limit=1)
+    holder = wire.new_id()
+    while (await acquire(elector, holder, limit=1, wait_seconds=5)).status == 202:
+        assert elector.now() < 100
+        await elector.heartbeat()
+    again = elector.another("there")
+    await again.elector.start()
+    await again.open(other.client)
+    refused = await acquire(again, waiter, limit=1, client=other.client, wait_seconds=5)
+    assert (refused.status, refused.code) == (409, "holder_dead")
+    assert [permit["holder"] for permit in (await look(elector))["permits"]] == [wire.short_id(holder)]
+
+
+@in_virtual_time
 async def test_a_loss_is_told_with_its_kind(elector: InProcess) -> None:
     [holder] = await held(elector, 1)
     session = elector.elector.session
