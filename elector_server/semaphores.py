@@ -152,8 +152,12 @@ class Semaphores(Participants[Semaphore]):
             return permit if permit.claimant.hold == member.claimant.hold else None
         if any(ticket.hold.holder == member.holder for ticket in semaphore.queue):
             return None
-        if not member.place:
-            return HolderDead(record.name, member.holder, KIND)  # It joined in another session, and that has ended.
+        return self._vanished(record, member)
+
+    def _vanished(self, record: NamedRecord[Semaphore], member: Member) -> Any:
+        """It has joined, and stands nowhere."""
+        if not member.place:  # It joined in another session, and that has ended.
+            return HolderDead(record.name, member.holder, KIND)
         # It was granted and given back by somebody else's release before anybody looked: it counted all the same.
         return Permit(member.claimant, "", record.version)
 
