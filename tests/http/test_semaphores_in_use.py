@@ -268,6 +268,26 @@ async def test_permits_are_presented_after_a_restart(elector: InProcess) -> None
 
 
 @in_virtual_time
+async def test_a_waiter_keeps_its_place_over_a_restart(elector: InProcess) -> None:
+    other = elector.another("there")
+    await other.start()
+    [mine] = await held(other, 1, limit=1)
+    first, second = wire.new_id(), wire.new_id()
+    assert (await acquire(elector, first, limit=1, wait_seconds=1)).status == 202
+    await elector.crash()
+    body = {"client": other.client, "holder": second, "limit": 1, "bounded": True, "wait_seconds": 25}
+    later = other.begin("PUT", GPU, body)
+    again = elector.another("here")
+    await again.elector.start()
+    await again.open(elector.client)
+    waiting = again.begin("PUT", GPU, body | {"client": elector.client, "holder": first})
+    await elector.sleep(3)
+    await release(other, mine, limit=1)
+    assert (await waiting).json["state"] == "held"
+    assert not later.done()
+
+
+@in_virtual_time
 async def test_who_waited_in_a_session_that_has_ended_is_not_taken_for_a_holder(elector: InProcess) -> None:
     [mine] = await held(elector, 1, limit=1)
     other = elector.another("there")
