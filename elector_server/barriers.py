@@ -123,10 +123,12 @@ class Barriers(Participants[Barrier]):
             seen = Outcome.WAITING
         if seen is Outcome.BROKEN:
             self._remember(member.holder, member.place)
+            self._core.count("barrier_breaks")
             record.told(member.holder)
             raise BarrierBroken(record.name)
         if seen is Outcome.PASSED:
             self._remember(member.holder, member.place)
+            self._core.count("barrier_passes")
             self._drop(record, member)
         return Arrival(record.name, member.holder, seen, member.place)
 
@@ -200,6 +202,7 @@ class Barriers(Participants[Barrier]):
         member = record.members.get(holder or "")
         if member is not None and transition == OPEN:
             self._remember(member.holder, member.place)
+            self._core.count("barrier_passes")
             self._drop(record, member)
         return barrier
 

@@ -155,6 +155,7 @@ class Conditions(Participants[Condition]):
 
         record = self._record(name)
         notified: int = await self._in_time(record, record.request(once(operation), change, lambda _: 0))
+        self._core.count("notifications", notified)
         return notified
 
 

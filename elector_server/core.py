@@ -57,8 +57,8 @@ class Core(Protocol):
     def drop_record(self, record: NamedRecord[Any]) -> None:
         """Nobody here needs this record any more."""
 
-    def count(self, what: str) -> None:
-        """Count one event for the metrics."""
+    def count(self, what: str, times: int = 1) -> None:
+        """Count events for the metrics."""
 
     def note_grant(self, hold: LocalHold) -> None:
         """A client got a hold."""

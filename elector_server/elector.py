@@ -16,9 +16,10 @@ import asyncio
 import logging
 import random as random_module
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from elector_server import gauges
 from elector_server.acquisitions import CLAIM_SECONDS, Acquisitions, Granted, StillWaiting
 from elector_server.background import Background
 from elector_server.barriers import Barriers
@@ -59,7 +60,7 @@ from elector_server.writes import attempt
 if TYPE_CHECKING:
     from elector_server.clock import Clock
     from elector_server.durations import Durations
-    from elector_server.participants import Member, Participants
+    from elector_server.participants import Participants
     from elector_server.store import Record, Store
 
 log = logging.getLogger("elector")
@@ -171,7 +172,11 @@ class Elector:
         if self._keeping is not None:
             self._keeping.cancel()
         session = self.session
-        is_used = self.holds > 0 or self.users.use_unnamed() or any(record.members for record in self.records.values())
+        is_used = (
+            any(self.holds.values())
+            or self.users.use_unnamed()
+            or any(record.members for record in self.records.values())
+        )
         if session is not None and session.is_valid() and not is_used and not session.in_grace():
             await session.remove()
 
@@ -355,25 +360,20 @@ class Elector:
         return LockView(record.name, record.version, Lock.from_spec(record.spec), local.waiters if local else 0)
 
     @property
-    def holds(self) -> int:
-        """How many holds this elector has told its clients."""
-        permits = sum(member.is_told for member in self._members(semaphore.KIND))
-        return permits + sum(lock.hold is not None for lock in self.names.values())
+    def holds(self) -> Mapping[str, int]:
+        """How many locks and permits this elector's clients were told they hold, by kind."""
+        return gauges.holds(self)
 
     @property
-    def waits(self) -> int:
-        """How many acquisitions wait here."""
-        permits = sum(not member.is_told for member in self._members(semaphore.KIND))
-        return permits + sum(lock.waiters for lock in self.names.values())
-
-    def _members(self, kind: str) -> list[Member]:
-        return [member for record in self.records.values() if record.kind == kind for member in record.members.values()]
+    def waits(self) -> Mapping[str, int]:
+        """How many wait here, by kind."""
+        return gauges.waits(self)
 
     # What locks need of their elector (core.Core) -------------------------------------------------------------------
 
-    def count(self, what: str) -> None:
-        """Count one event for the metrics."""
-        self.counters[what] += 1
+    def count(self, what: str, times: int = 1) -> None:
+        """Count events for the metrics."""
+        self.counters[what] += times
 
     def note_grant(self, hold: LocalHold) -> None:
         """A client got a hold."""

@@ -44,6 +44,8 @@ class Events(Participants[Event]):
 
         record = self._record(name)
         event = await self._in_time(record, record.request(once(operation), change, lambda event: event))
+        if is_set:
+            self._core.count("sets")
         return EventSeen(name, event.is_set, event.generation)
 
     async def wait(

@@ -22,16 +22,20 @@ if TYPE_CHECKING:
 _TEXT: Final = "text/plain; charset=utf-8"
 
 COUNTERS: Final = {
+    "barrier_breaks": "Parties of this elector that were told that their barrier broke.",
+    "barrier_passes": "Parties of this elector that passed their barrier.",
     "confirmations": "Holds confirmed after a restart of the elector.",
-    "grants": "Holds given to processes of this elector.",
-    "hand_offs": "Releases here that made the next waiter the holder.",
+    "grants": "Locks and permits given to processes of this elector.",
+    "hand_offs": "Releases of locks here that made the next waiter the holder.",
     "losses": "Holds that a process was told it has lost.",
+    "notifications": "Waiters of conditions that processes of this elector notified.",
     "renewals": "Renewals of the session that succeeded.",
     "sessions": "Sessions begun or adopted.",
     "sessions_deleted": "Old session records deleted by this elector.",
     "sessions_lost": "Sessions of this elector that were lost.",
     "sessions_swept": "Dead sessions ended by this elector.",
-    "writes": "Writes to lock records.",
+    "sets": "How often processes of this elector set an event.",
+    "writes": "Writes to the records of locks, semaphores, events, conditions and barriers.",
 }
 """Each is shown from the start: of a counter that appears with its first event, Prometheus sees no increase."""
 
@@ -83,8 +87,14 @@ class _ElectorCollector:
         from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 - see above
 
         yield GaugeMetricFamily("elector_ready", "Whether this elector can grant.", value=float(self._elector.ready))
-        yield GaugeMetricFamily("elector_holds", "Holds of this elector's clients now.", value=self._elector.holds)
-        yield GaugeMetricFamily("elector_waits", "Acquisitions that wait here now.", value=self._elector.waits)
+        for name, about, counts in (
+            ("elector_holds", "Locks and permits that this elector's clients hold now.", self._elector.holds),
+            ("elector_waits", "What waits here now: acquisitions, and those at the other kinds.", self._elector.waits),
+        ):
+            family = GaugeMetricFamily(name, about, labels=["kind"])
+            for kind, count in counts.items():
+                family.add_metric([kind], count)
+            yield family
         for name, about in COUNTERS.items():
             yield CounterMetricFamily(f"elector_{name}", about, value=float(self._elector.counters.get(name, 0)))
 

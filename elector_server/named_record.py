@@ -85,6 +85,11 @@ class NamedRecord(Generic[R]):
         """The record, as far as it is known."""
         return self._record
 
+    @property
+    def waits(self) -> int:
+        """How many callers wait for it to show something."""
+        return len(self._looks)
+
     def request(
         self, request_id: str, change: Change[R], again: Callable[[R], Any], *, is_remembered: bool = True
     ) -> asyncio.Future[Any]:

@@ -48,7 +48,11 @@ def end_of(holder: str) -> str:
 
 
 class Member:
-    """One acquisition, wait or arrival here. `polls` counts its requests; `place` is where it stands in a barrier."""
+    """One acquisition, wait or arrival here. `polls` counts its requests.
+
+    `place` is what its joining gave: where it stands in a barrier, or whether it is this session that it joined a
+    semaphore in.
+    """
 
     __slots__ = ("claimant", "client", "has_joined", "is_told", "lost", "on_lost", "place", "polls", "refused")
 

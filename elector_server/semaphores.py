@@ -96,11 +96,11 @@ class Semaphores(Participants[Semaphore]):
         member = self._begin(record, client, self._claimant(client, holder))
         member.on_lost = partial(self._lost, record.name)
 
-        def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, None]:
+        def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, bool]:
             alone = self._core.users.is_alone(client, KIND, record.name)
-            return rules.acquire(semaphore, member.claimant, terms, at, queues=queues, alone=alone), None
+            return rules.acquire(semaphore, member.claimant, terms, at, queues=queues, alone=alone), True
 
-        self._ask_to_join(record, member, change, lambda _: None)
+        self._ask_to_join(record, member, change, lambda _: False)
         return member
 
     async def _from_before(self, record: NamedRecord[Semaphore], client: Client, holder: str) -> Member | None:
@@ -114,7 +114,7 @@ class Semaphores(Participants[Semaphore]):
         member = self._begin(record, client, self._claimant(client, holder))
         member.on_lost = partial(self._lost, record.name)
         await self._in_time(record, self._confirmation(record, member, None))
-        member.has_joined = True
+        member.place = member.has_joined = True
         return member
 
     def _confirmation(self, record: NamedRecord[Semaphore], member: Member, token: int | None) -> Any:
@@ -158,7 +158,8 @@ class Semaphores(Participants[Semaphore]):
         self, record: NamedRecord[Semaphore], member: Member, semaphore: Semaphore | None
     ) -> Permit | HolderDead:
         """Granted and given back by somebody else's release before anybody looked: it counts. Else removed by hand."""
-        if semaphore is not None and member.holder in semaphore.operations:
+        joined_now = bool(member.place)  # Else it joined in another session, and that has ended.
+        if joined_now and semaphore is not None and member.holder in semaphore.operations:
             return Permit(member.claimant, "", record.version)
         return HolderDead(record.name, member.holder, KIND)
 
@@ -302,15 +303,19 @@ class Semaphores(Participants[Semaphore]):
         if holder in self._core.dead or self._core.session is None:
             return False
         member = self._begin(record, client, self._claimant(client, holder))
-        member.on_lost, member.is_told, member.has_joined = partial(self._lost, name), True, True
+        member.on_lost, member.is_told = partial(self._lost, name), True
+        member.place = member.has_joined = True
         try:
             async with self._core.clock.timeout(seconds):
                 await self._confirmation(record, member, hold.token)
         except NotThere:
             self._drop(record, member)
             return self._is_told_returned(client, hold)
-        except TimeoutError:
+        except HolderDead:
+            return False  # The elector's session has ended meanwhile, and with it the permit.
+        except (StoreDown, TimeoutError):
             return None  # A confirmation that lands later finds whose it is.
+        self._core.count("confirmations")
         return True
 
     def _is_told_returned(self, client: Client, hold: PresentedHold) -> bool | None:

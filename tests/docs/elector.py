@@ -37,16 +37,22 @@ class DocumentedElector:
         return self.get(self.health_address, "/readyz")[0] == http.client.OK
 
     def waiters(self) -> int:
-        """How many wait, over all locks."""
-        return sum(lock["waiters"] for lock in self.get(self.address, "/locks")[1]["locks"])
+        """How many wait, for whatever kind."""
+        counts = re.findall(r"(?m)^elector_waits\{.*\} (\d+)", self.read(self.health_address, "/metrics")[1].decode())
+        return sum(int(count) for count in counts)
 
     def get(self, address: str, path: str) -> tuple[int, Any]:
         """Status and JSON of one look."""
+        status, body = self.read(address, path)
+        return status, json.loads(body)
+
+    def read(self, address: str, path: str) -> tuple[int, bytes]:
+        """Status and body of one look."""
         connection = http.client.HTTPConnection(address, timeout=10)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
+            return answer.status, answer.read()
         finally:
             connection.close()
 

@@ -18,7 +18,7 @@ WITH_CODES = ("trouble.py", "seen_versions.py", "store/__init__.py", "store/kube
 GAUGES = {"elector_ready", "elector_holds", "elector_waits"}
 
 _CODE = re.compile(r"[a-z]+(_[a-z]+)+")
-_COUNTED = re.compile(r"count\(\"(\w+)\"\)")
+_COUNTED = re.compile(r"count\(\"(\w+)\"[,)]")
 
 
 def codes_in(file: str) -> Iterator[str]:

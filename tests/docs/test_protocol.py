@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from elector_server.resources.rendering import LOCK_FREE
+from elector_server.rules.kinds import READERS
 from metaparticle_sync import wire
 from tests.docs.calls import Call, begin, calls
 from tests.docs.elector import DocumentedElector
@@ -32,7 +33,7 @@ def _run(block: list[Call], elector: DocumentedElector, likeness: Likeness) -> N
     for call in block:
         running = begin(call, [likeness.real(elector.real(word)) for word in call.arguments])
         if call.in_background:
-            wait_until(lambda: elector.waiters() == 1, "the request in the background waits")
+            wait_until(lambda: elector.waiters() > 0, "the request in the background waits")
             under_way.append((call, running))
             continue
         _check(call, running.answer(), elector, likeness)
@@ -67,8 +68,9 @@ def test_codes_that_say_not_now_are_the_503s():
     assert {code for code, status in wire.STATUS_OF_CODE.items() if status == 503} == wire.UNAVAILABLE_CODES
 
 
-def test_the_code_of_a_free_lock_is_documented():
-    assert f"`{LOCK_FREE}`" in PROTOCOL.read_text()
+def test_the_codes_of_what_has_no_record_are_documented():
+    for code in (LOCK_FREE, *(f"{kind}_unused" for kind in READERS)):
+        assert f"`{code}`" in PROTOCOL.read_text()
 
 
 def test_every_path_of_the_description_is_in_the_table_of_calls(elector: DocumentedElector):

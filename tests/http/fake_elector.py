@@ -97,7 +97,8 @@ class FakeElector:
         self.answers = answers
         self.calls: list[tuple[Any, ...]] = []
         self.not_ready: Cause | None = None
-        self.holds, self.waits = 5, 7
+        self.holds = {"lock": 5, "semaphore": 2}
+        self.waits = {"lock": 7, "semaphore": 1, "event": 3, "condition": 0, "barrier": 4}
         self.counters: Counter[str] = Counter(grants=3)
         self.store = FakeStore()
         kinds = {"semaphore": "semaphores", "event": "events", "condition": "conditions", "barrier": "barriers"}

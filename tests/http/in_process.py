@@ -29,10 +29,11 @@ class InProcess:
             identity=Identity(f"{key}:13131", key, "boot"),
             durations=Durations(lease_seconds=20.0, client_ttl_seconds=30.0),
             clock=SimulatedClock(loop),
-            random=Random(1),
+            random=Random(f"{key} {loop.steps}"),  # No two lives draw the same ids.
         )
-        self.app = app_of(self.elector)  # type: ignore[arg-type] -- the fake is made in its likeness
+        self.app = app_of(self.elector)  # type: ignore[arg-type]  # the fake is made in its likeness
         self.client = wire.new_id()
+        self.has_crashed = False
 
     def another(self, key: str) -> InProcess:
         """An elector on the same store; with the same key it is the next process of this one."""
@@ -64,14 +65,33 @@ class InProcess:
     async def heartbeat(self) -> Any:
         return (await self.ask("POST", wire.session_path(self.client), {})).json
 
+    async def close(self, client: str) -> None:
+        """A process is done."""
+        assert (await self.ask("DELETE", wire.session_path(client))).status == 204
 
-def in_virtual_time(scenario: Callable[[InProcess], Awaitable[None]]) -> None:
-    """Run a scenario with one elector to its end."""
+    async def crash(self) -> None:
+        """It does nothing any more, and writes nothing."""
+        self.has_crashed = True
+        await self.elector.background.close()
+
+    async def sleep(self, seconds: float) -> None:
+        """Let virtual time pass; it costs none."""
+        await self.elector.clock.sleep(seconds)
+
+
+def in_virtual_time(scenario: Callable[[InProcess], Awaitable[None]]) -> Callable[[], None]:
+    """A test that runs a scenario with one elector to its end."""
 
     async def main(loop: virtual_loop.VirtualLoop) -> None:
         elector = InProcess(loop)
         await elector.start()
         await scenario(elector)
-        await elector.elector.stop()
+        assert elector.elector.background.failures == 0
+        if not elector.has_crashed:
+            await elector.elector.stop()
 
-    virtual_loop.run(1, main)
+    def test() -> None:
+        virtual_loop.run(1, main)
+
+    test.__name__, test.__doc__ = scenario.__name__, scenario.__doc__
+    return test

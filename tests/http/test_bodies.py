@@ -42,7 +42,9 @@ def _refused(method: str, target: str, body: Any) -> str:
         pytest.param(True, "true or false", id="a boolean"),
         pytest.param({}, "field client is missing", id="no field"),
         pytest.param({"client": CLIENT}, "field holder is missing", id="no holder"),
-        pytest.param(GOOD | {"wait": 1}, '"wait"; possible: client, holder, wait_seconds', id="unknown field"),
+        pytest.param(
+            GOOD | {"wait": 1}, '"wait"; possible: client, holder, metadata, wait_seconds', id="unknown field"
+        ),
         pytest.param(b'{"client": "a", "client": "b"}', '"client" stands twice', id="a field twice"),
         pytest.param(GOOD | {"client": 5}, "field client is 5; it must be 32", id="client is a number"),
         pytest.param(GOOD | {"client": "C" * 32}, "lower-case", id="client in upper case"),
