@@ -21,6 +21,8 @@ class Twins:
         self._worlds = (theirs, ours)
         self._under_way: tuple[dict[int, tuple[Call, Future[Any]]], ...] = ({}, {})
         self.told: list[str] = []
+        self.held: Counter[int] = Counter()
+        """How often each actor has acquired and not released."""
 
     def idle(self) -> list[int]:
         """Actors that have no call under way in either world."""
@@ -44,7 +46,10 @@ class Twins:
         unmatched: Counter[tuple[str, str]] = Counter()
         give_up_at = time.monotonic() + ANSWER_SECONDS_MAX
         while True:
-            theirs, ours = (self._ended(under_way) for under_way in self._under_way)
+            ended = [self._ended(under_way) for under_way in self._under_way]
+            for actor, method, outcome in ended[0]:
+                self.held[actor] += {("acquire", "True"): 1, ("release", "None"): -1}.get((method, outcome), 0)
+            theirs, ours = ([(method, outcome) for _, method, outcome in world] for world in ended)
             unmatched.update(theirs)
             unmatched.subtract(ours)
             if not theirs and not ours and not any(unmatched.values()):
@@ -52,10 +57,11 @@ class Twins:
             assert time.monotonic() < give_up_at, f"{_told(unmatched)} after {self.told}"
 
     @staticmethod
-    def _ended(under_way: dict[int, tuple[Call, Future[Any]]]) -> list[tuple[str, str]]:
+    def _ended(under_way: dict[int, tuple[Call, Future[Any]]]) -> list[tuple[int, str, str]]:
         wait([future for _, future in under_way.values()], SETTLE_SECONDS, FIRST_COMPLETED)
         ended = [actor for actor, (_, future) in under_way.items() if future.done()]
-        return [(call[0], repr(future.result())) for call, future in (under_way.pop(actor) for actor in ended)]
+        calls = [(actor, *under_way.pop(actor)) for actor in ended]
+        return [(actor, call[0], repr(future.result())) for actor, call, future in calls]
 
     def end(self) -> None:
         """Nothing is under way any more."""
