@@ -47,6 +47,8 @@ REFUSED_HOLDER: dict[str, tuple[str, str, dict[str, Any]]] = {
 async def _ask_all(elector: InProcess, method: str, path: str, body: dict[str, Any]) -> None:
     for number in range(NAMES):
         await elector.ask(method, f"{path}{number}", body | {"client": elector.client})
+    await elector.sleep(1)
+    await elector.heartbeat()  # What it was told, it has heard.
     await elector.sleep(5)
 
 
