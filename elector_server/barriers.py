@@ -138,7 +138,7 @@ class Barriers(Participants[Barrier]):
             del self._places[next(iter(self._places))]
 
     async def leave(
-        self, name: str, client_id: str, holder: str, arrived: Place | None
+        self, name: str, client_id: str, holder: str, arrived: Place | None = None
     ) -> tuple[Outcome, Place | None]:
         """A party goes before all have come, and breaks the barrier; or it has passed just then, at that place.
 

@@ -429,6 +429,7 @@ class Elector:
         record = self.records.get((kind, name))
         if record is None:
             record = self.records[kind, name] = NamedRecord(kind, name, self, READERS[kind])
+            record.kick()  # It goes again by itself, should nothing come of what it was made for.
         return record
 
     def drop_record(self, record: NamedRecord[Any]) -> None:

@@ -122,6 +122,7 @@ class NamedRecord(Generic[R]):
             await self._read()
         finally:
             self._readers -= 1
+            self.kick()  # Should nobody need it any more, it goes.
         return self._record
 
     async def until(self, see: Callable[[R | None], Answer | None], seconds: float, departure: Departure) -> Answer:

@@ -112,7 +112,9 @@ class Participants(Generic[R]):
         if holder in self._core.dead:
             raise HolderDead(record.name, holder, self.kind)
         member = self._own_member(record, client, holder)
-        if member is None and (holder in client.members or holder in client.waiting or holder in client.holds):
+        # One that was told its outcome, and asks again before that is taken for heard, is still its client's here.
+        elsewhere = client.members.get(holder, record) is not record
+        if member is None and (elsewhere or holder in client.waiting or holder in client.holds):
             raise BadBody(f"holder {wire.short_id(holder)}... is in use for something else: use a fresh id each time")
         if member is not None:
             member.polls += 1
