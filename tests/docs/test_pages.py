@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -43,6 +44,30 @@ def test_the_first_screen_says_what_is_promised_what_is_not_and_how_to_see_it():
     first_screen = "\n".join(README.read_text().splitlines()[:FIRST_SCREEN_LINES])
     for wanted in ("make demo", "make test", "+lock = Lock(", "**Promised**", "**Not promised**", "lock.token"):
         assert wanted in first_screen
+
+
+def test_the_first_screen_has_all_primitives():
+    first_screen = "\n".join(README.read_text().splitlines()[:FIRST_SCREEN_LINES])
+    of_threading = {name for name in metaparticle_sync.__all__ if name in vars(threading) and name[0].isupper()}
+    primitives = {name for name in of_threading if not name.endswith("Error") and not name.isupper()}
+    assert {"Lock", "Semaphore"} < primitives
+    assert {name for name in primitives | {"Election", "leader_only"} if f"`{name}`" not in first_screen} == set()
+
+
+def test_every_primitive_has_a_row_of_its_own():
+    rows = table(DROP_IN, "`threading`, `multiprocessing`", "here", "differs in")
+    shown = {name for row in rows for name in re.findall(r"`(\w+)\(", row[1])}
+    assert shown == {
+        "Lock",
+        "RLock",
+        "Semaphore",
+        "BoundedSemaphore",
+        "Event",
+        "Condition",
+        "Barrier",
+        "Election",
+        "leader_only",
+    }
 
 
 def test_the_test_command_of_the_readme_is_the_one_that_is_run():

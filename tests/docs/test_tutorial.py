@@ -167,7 +167,7 @@ def test_a_leader_steps_down(desk: Desk, elector: DocumentedElector):
     second.shows(desk.next_block(), desk.likeness)
 
 
-@pytest.mark.parametrize("desk", [("8.",)], indirect=True)
+@pytest.mark.parametrize("desk", [("9.",)], indirect=True)
 def test_the_tests_of_the_page_pass(desk: Desk, tmp_path: Path, elector: DocumentedElector):
     for name in ("test_report.py", "test_with_an_elector.py"):
         _, *arguments = desk.next_block(f"python -m pytest -q {name}").text.removeprefix("$ ").split()
