@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from elector_server.clients import Client, Clients, ClientStream, Loss
 from elector_server.rules.lock import KIND
@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from elector_server.core import Core
+    from elector_server.users import Used
 
 log = logging.getLogger("elector")
+
+MAKER_SECONDS: Final = 1.0
+"""How long a semaphore, event, condition or barrier without a name waits for its maker when nobody else uses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class ClientSessions:
         The store has `seconds` to say of the presented holds whether they still stand.
         """
         client = self.clients.open(client_id, process)
+        self._core.users.come(client)
         client.witness = stream
         answers = await asyncio.gather(*(self._present(client, hold, seconds) for hold in holds))
         confirmed = [hold.holder for hold, answer in zip(holds, answers, strict=True) if answer is True]
@@ -150,5 +155,13 @@ class ClientSessions:
         for holder, record in list(client.members.items()):
             self._core.dead.add(holder)
             record.leave(holder)
-        for kind, name in self._core.users.gone(client):
-            self._core.recorded(kind, name).remove()
+        left = self._core.users.gone(client)
+        if left:
+            self._core.background.start(self._remove(left))
+
+    async def _remove(self, left: Sequence[Used]) -> None:
+        """Nobody uses these; but a process that has just passed one on may not have come yet to say that it lives."""
+        await self._core.clock.sleep(MAKER_SECONDS)
+        for used in left:
+            if self._core.users.is_left(used):
+                self._core.recorded(*used).remove()

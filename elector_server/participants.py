@@ -17,7 +17,6 @@ from elector_server.problems import BadBody, HolderDead, NoRoom, StoreDown
 from elector_server.rules.claimant import Claimant, Hold
 from elector_server.rules.shared import RecordFull
 from elector_server.store import Record, StoreUnavailable
-from elector_server.users import maker_of
 from elector_server.writes import attempt
 from metaparticle_sync import wire
 
@@ -98,8 +97,7 @@ class Participants(Generic[R]):
             UnknownClient: it has no session here.
         """
         client = self._clients.clients.heard(client_id)
-        maker = maker_of(name)
-        self._core.users.note(client, self.kind, name, None if maker is None else self._clients.clients.find(maker))
+        self._core.users.note(client, self.kind, name)
         return client
 
     def _member(self, record: NamedRecord[R], client: Client, holder: str) -> Member | None:

@@ -70,6 +70,12 @@ class Keeper:
         self.listener: Listener | None = None
         self._acknowledged: set[str] = set()
         self.is_closed = False
+        self._is_maker = False
+
+    def after_fork_in_parent(self) -> None:
+        """The child may use what this process made without a name."""
+        if self._is_maker and not self.is_attached:
+            self._be_known()
 
     def after_fork_in_child(self) -> None:
         """Hold nothing and know nobody: the child is another client, if it ever becomes one."""
@@ -92,7 +98,26 @@ class Keeper:
 
     def name_of(self, name: str | None) -> str:
         """The name, if it is one; else a fresh one that says who made it, for it goes when nobody has it any more."""
-        return f"unnamed-{self.client}-{wire.new_id()}" if name is None else wire.check_name(name)
+        if name is not None:
+            return wire.check_name(name)
+        self._is_maker = True
+        return f"unnamed-{self.client}-{wire.new_id()}"
+
+    def hand_on(self, name: str) -> None:
+        """Another process may soon use this. If it has no name, and was made here, the elector has to know of us.
+
+        What has no name goes when nobody is left who knows it; and nobody counts whom the elector never heard of.
+        """
+        if not self.is_attached and name.startswith(f"unnamed-{self.client}-"):
+            self._be_known()
+
+    def _be_known(self) -> None:
+        """Have the keeper's thread attach, now or whenever it can."""
+        self._made_sidecar()  # Here, not there: a thread must not be in the midst of an import when this one forks.
+        try:
+            self._started_listener().wake()
+        except RuntimeError:
+            pass  # No thread can be started at the end of the process.
 
     @property
     def sidecar(self) -> Sidecar:
@@ -188,13 +213,19 @@ class Keeper:
             self.is_attached = False
 
     def _started_listener(self) -> Listener:
-        if self.listener is None:
-            from metaparticle_sync._listener import Listener  # noqa: PLC0415 -- imports http.client
+        with self._making:
+            return self.listener or self._start_listener()
 
-            listener = Listener(self)
+    def _start_listener(self) -> Listener:
+        from metaparticle_sync._listener import Listener  # noqa: PLC0415 -- imports http.client
+
+        listener = self.listener = Listener(self)
+        try:
             threading.Thread(target=listener.run, name="metaparticle_sync keeper", daemon=True).start()
-            self.listener = listener
-        return self.listener
+        except BaseException:
+            self.listener = None
+            raise
+        return listener
 
     # Holds ----------------------------------------------------------------------------------------------------------
 

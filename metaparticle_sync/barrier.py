@@ -185,6 +185,7 @@ class Barrier:
         return Patience(seconds, self._unavailable_seconds, self._keeper.heard_at)
 
     def __getstate__(self) -> dict[str, Any]:
+        self._keeper.hand_on(self.name)
         return {
             "parties": self.parties,
             "action": self._action,

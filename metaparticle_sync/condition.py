@@ -257,6 +257,7 @@ class Condition:
         self._shared.forget_all()
 
     def __getstate__(self) -> dict[str, Any]:
+        self._keeper.hand_on(self.name)
         return {
             "lock": self._lock,
             "name": self.name,

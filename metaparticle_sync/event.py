@@ -129,6 +129,7 @@ class Event:
         self._cond = threading.Condition(threading.Lock())
 
     def __getstate__(self) -> dict[str, Any]:
+        self._keeper.hand_on(self.name)
         return {
             "name": self.name,
             "base_uri": self._base_uri,

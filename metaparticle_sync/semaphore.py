@@ -197,6 +197,7 @@ class Semaphore:
                 self._release(held, None)
 
     def __getstate__(self) -> dict[str, Any]:
+        self._keeper.hand_on(self.name)
         return {
             "value": self._shared.limit,
             "name": self.name,
