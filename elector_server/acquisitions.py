@@ -131,7 +131,8 @@ class Acquisitions:
             async with self._core.clock.timeout(seconds):
                 grant = await (future if departure is None else park(self._core.clock, future, departure, seconds))
         except TimeoutError:
-            await self._hear_the_store(lock)
+            if waiter.queues:
+                await self._hear_the_store(lock)
             if lock.hold is not None and lock.hold.holder == waiter.holder:
                 return self._granted_before(lock.hold, waiter.client)  # It came in the last moment.
             if not waiter.queues:

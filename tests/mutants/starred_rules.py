@@ -93,7 +93,7 @@ STARRED_RULES = (
     ),
     Mutant(
         "graceful end soon after an adoption",
-        (Edit(ELECTOR, "and self.holds == 0 and not session.in_grace():", "and self.holds == 0:"),),
+        (Edit(ELECTOR, "and not is_used and not session.in_grace():", "and not is_used:"),),
         ("no_graceful_end_soon_after_an_adoption",),
     ),
     Mutant(
@@ -103,7 +103,7 @@ STARRED_RULES = (
     ),
     Mutant(
         "graceful end though a client still believes",
-        (Edit(ELECTOR, "session.is_valid() and self.holds == 0 and", "session.is_valid() and"),),
+        (Edit(ELECTOR, "session.is_valid() and not is_used and", "session.is_valid() and"),),
         ("a_restart_in_an_orderly_way_costs_no_lock",),
     ),
     Mutant(

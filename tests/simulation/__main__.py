@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from tests.simulation.directed import SCHEDULES, run_schedule
-from tests.simulation.random_run import run_seed
 from tests.simulation.printing import print_run
+from tests.simulation.random_run import run_seed
 from tests.simulation.shared_run import run_shared_seed
 from tests.simulation.world import World, last_world
 
