@@ -153,6 +153,24 @@ def test_a_waiter_that_withdraws_again_hears_that_it_was_not_notified():
     asyncio.run(run())
 
 
+def test_a_waiter_that_withdraws_again_after_a_restart_counts_as_notified():
+    """The elector that knew better is gone: rather one wake-up too many than one too few."""
+
+    async def run() -> None:
+        store = MemoryStore(1_000)
+        client, holder = wire.new_id(), wire.new_id()
+        async with running(store) as before:
+            await before.open_client(client, "test", [], None)
+            await before.conditions.enqueue("q", client, holder)
+            await before.conditions.notify("q", client, wire.new_id(), 1)
+            assert await before.conditions.withdraw("q", client, holder, pass_on=False) == "notified"
+        async with running(store) as after:
+            await after.open_client(client, "test", [], None)
+            assert await after.conditions.withdraw("q", client, holder, pass_on=False) == "notified"
+
+    asyncio.run(run())
+
+
 def test_notify_again_has_the_same_answer():
     async def run() -> None:
         async with running(MemoryStore(1_000)) as elector:
