@@ -267,6 +267,7 @@ def test_a_permit_that_turns_out_to_be_gone_late_is_told_as_lost():
             assert known is not None
             await eventually(lambda: known.losses)
             assert list(known.losses) == [holder]
+            assert not known.losses[holder].is_returned
             assert known.members == {}
 
     asyncio.run(run())
