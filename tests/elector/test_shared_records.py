@@ -258,6 +258,7 @@ def test_a_permit_that_turns_out_to_be_gone_late_is_told_as_lost():
     async def run() -> None:
         store = Gated()
         async with running(store) as elector:
+            assert await acquiring(elector, "s", await client_of(elector), wire.new_id())
             client, holder = wire.new_id(), wire.new_id()
             store.gate.clear()
             status = await elector.open_client(client, "test", [PresentedHold("s", holder, 5, KIND)], None)
