@@ -106,12 +106,6 @@ _AT_THE_ELECTOR = (
         "self._record is not None:",
     ),
     _elector(
-        "a look leaves its record behind",
-        "named_record.py",
-        "            self._readers -= 1\n            self.kick()\n",
-        "            self._readers -= 1\n",
-    ),
-    _elector(
         "a waiter that withdraws twice loses its notification",
         "conditions.py",
         "unknown = WITHDRAWN if pass_on else NOTIFIED",
