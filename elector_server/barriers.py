@@ -95,7 +95,9 @@ class Barriers(Participants[Barrier]):
 
         def change(barrier: Barrier | None, at: At) -> tuple[Barrier, Place]:
             alone = self._core.users.is_alone(client, KIND, record.name)
-            return rules.arrive(barrier, member.claimant, parties, at, acts=acts, alone=alone)
+            # Noted before it is written: a departure may be decided together with the arrival.
+            changed, member.place = rules.arrive(barrier, member.claimant, parties, at, acts=acts, alone=alone)
+            return changed, member.place
 
         def again(barrier: Barrier) -> Place:
             # Of one that nobody remembers, nobody knows the outcome either: it counts as broken.
@@ -149,27 +151,31 @@ class Barriers(Participants[Barrier]):
         """
         client, record = self._heard(client_id, name), self._record(name)
         member = self._own_member(record, client, holder)
-        known = self._places.get(holder, arrived) if member is None else member.place or arrived
+
+        def known() -> Place | None:
+            return self._places.get(holder, arrived) if member is None else member.place or arrived
 
         def change(barrier: Barrier | None, at: At) -> tuple[Barrier, Outcome]:
             standing = [] if barrier is None else barrier.claimants()
             hold = next((claimant.hold for claimant in standing if claimant.hold.holder == holder), None)
             if barrier is None or hold is None:
-                raise NotStanding(Outcome.BROKEN if known is None else rules.outcome(barrier, holder, known))
+                place = known()
+                raise NotStanding(Outcome.BROKEN if place is None else rules.outcome(barrier, holder, place))
             return barrier.leave(hold, at), Outcome.BROKEN
 
         try:
             answer: Outcome = await self._in_time(
-                record, record.request(end_of(holder), change, lambda _: Outcome.BROKEN)
+                record, record.operation(end_of(holder), change, lambda _: Outcome.BROKEN)
             )
         except NotStanding as absent:
             answer = absent.outcome
         self._core.dead.add(holder)
-        if known is not None:
-            self._remember(holder, known)
+        place = known()
+        if place is not None:
+            self._remember(holder, place)
         if member is not None:
             self._drop(record, member)
-        return answer, known
+        return answer, place
 
     async def change(
         self, name: str, client_id: str, operation: str, parties: int, transition: str, holder: str | None
@@ -193,7 +199,7 @@ class Barriers(Participants[Barrier]):
 
         try:
             barrier: Barrier = await self._in_time(
-                record, record.request(once(operation), change, lambda barrier: barrier)
+                record, record.operation(once(operation), change, lambda barrier: barrier)
             )
         except rules.BarrierBroken:
             raise BarrierBroken(name, acting=holder) from None

@@ -133,7 +133,7 @@ class Conditions(Participants[Condition]):
         try:
             # Who repeats this does not know whether it was notified: then it was. To pass that on is another request.
             operation = f"pass on {holder}" if pass_on else end_of(holder)
-            answer: str = await self._in_time(record, record.request(operation, change, lambda _: unknown))
+            answer: str = await self._in_time(record, record.operation(operation, change, lambda _: unknown))
         except NoTicket:
             answer = unknown
         self._core.dead.add(holder)
@@ -154,7 +154,7 @@ class Conditions(Participants[Condition]):
             return rules.notify(condition, at, waiters)
 
         record = self._record(name)
-        notified: int = await self._in_time(record, record.request(once(operation), change, lambda _: 0))
+        notified: int = await self._in_time(record, record.operation(once(operation), change, lambda _: 0))
         self._core.count("notifications", notified)
         return notified
 

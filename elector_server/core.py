@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import random
 
+    from elector_server.answered import Answered
     from elector_server.background import Background
     from elector_server.clients import Client
     from elector_server.clock import Clock
@@ -35,6 +36,7 @@ class Core(Protocol):
     foreign: ForeignSessions
     durations: Durations
     dead: DeadHolders
+    answered: Answered
     versions: SeenVersions
     names: dict[str, NamedLock]
     records: dict[tuple[str, str], NamedRecord[Any]]

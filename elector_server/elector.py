@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from elector_server import gauges
 from elector_server.acquisitions import CLAIM_SECONDS, Acquisitions, Granted, StillWaiting
+from elector_server.answered import Answered
 from elector_server.background import Background
 from elector_server.barriers import Barriers
 from elector_server.client_sessions import ClientSessions, PresentedHold
@@ -89,6 +90,7 @@ class Elector:
         self.background = Background()
         self.foreign = ForeignSessions(store, clock, random, self.background)
         self.dead = DeadHolders(clock)
+        self.answered = Answered(clock)
         self.versions = SeenVersions()
         self.names: dict[str, NamedLock] = {}
         self.records: dict[tuple[str, str], NamedRecord[Any]] = {}

@@ -43,7 +43,7 @@ class Events(Participants[Event]):
             return changed, changed
 
         record = self._record(name)
-        event = await self._in_time(record, record.request(once(operation), change, lambda event: event))
+        event = await self._in_time(record, record.operation(once(operation), change, lambda event: event))
         if is_set:
             self._core.count("sets")
         return EventSeen(name, event.is_set, event.generation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from elector_server.parking import Departure, park
@@ -40,6 +41,9 @@ class Looks(Generic[Seen]):
         self._background = background
         self._latest = latest
         self._looks: dict[_Look[Seen], None] = {}
+        self._due: dict[_Look[Seen], None] = {}
+        """Those who have not seen the latest yet, in the order in which it is their turn."""
+        self._broadcasting: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         return len(self._looks)
@@ -67,11 +71,13 @@ class Looks(Generic[Seen]):
         return answer
 
     def show(self) -> None:
-        """There is something new to see."""
-        looks = list(self._looks)
-        self._show(looks[:BROADCAST_MAX])
-        if len(looks) > BROADCAST_MAX:
-            self._background.start(self._show_others(looks[BROADCAST_MAX:]))
+        """There is something new to see. Many are shown it a few at a time, and once for all changes meanwhile."""
+        if len(self._looks) <= BROADCAST_MAX:
+            self._show(list(self._looks))
+            return
+        self._due |= self._looks  # Whoever is due already keeps its turn.
+        if self._broadcasting is None:
+            self._broadcasting = self._background.start(self._broadcast())
 
     def fail(self, error: Exception) -> None:
         """End every wait with `error`."""
@@ -79,11 +85,16 @@ class Looks(Generic[Seen]):
             if not look.future.done():
                 look.future.set_exception(error)
 
-    async def _show_others(self, looks: list[_Look[Seen]]) -> None:
-        while looks:
-            await asyncio.sleep(0)
-            self._show(looks[:BROADCAST_MAX])
-            del looks[:BROADCAST_MAX]
+    async def _broadcast(self) -> None:
+        try:
+            while self._due:
+                some = list(islice(self._due, BROADCAST_MAX))
+                for look in some:
+                    del self._due[look]
+                self._show(some)
+                await asyncio.sleep(0)
+        finally:
+            self._broadcasting = None
 
     def _show(self, looks: list[_Look[Seen]]) -> None:
         try:

@@ -51,6 +51,8 @@ class NamedRecord(Generic[R]):
         self._read_spec = read
         self._requests: dict[str, Request[R]] = {}
         self._answers: dict[str, asyncio.Future[Any]] = {}
+        self._operations: set[str] = set()
+        """The requests whose answers are kept."""
         self._number = 0
         self._read_number = -1
         """Requests up to this number came before the record was known as it is known now."""
@@ -99,12 +101,19 @@ class NamedRecord(Generic[R]):
         """
         answer = self._answers.get(request_id)
         if answer is None:
-            self._number += 1
-            self._requests[request_id] = Request(request_id, change, again, self._number, is_remembered)
             answer = self._answers[request_id] = asyncio.get_running_loop().create_future()
-            answer.add_done_callback(_look_at_error)
+            if (self.kind, self.name, request_id) in self._core.answered:
+                self._answer(request_id, self._core.answered[self.kind, self.name, request_id])
+            else:
+                self._number += 1
+                self._requests[request_id] = Request(request_id, change, again, self._number, is_remembered)
             self.kick()
         return answer
+
+    def operation(self, operation: str, change: Change[R], again: Callable[[R], Any]) -> asyncio.Future[Any]:
+        """A request whose answer stays the same, however long after its caller asks again."""
+        self._operations.add(operation)
+        return self.request(operation, change, again)
 
     def asked(self, request_id: str) -> asyncio.Future[Any] | None:
         """The future of a request that has not been answered yet."""
@@ -187,8 +196,8 @@ class NamedRecord(Generic[R]):
         for member in list(self.members.values()):
             if session is None or member.claimant.hold.session != session.id:
                 self._lose(member)
-        self._is_known = False
         self._looks.show()
+        self._is_known = False
         self.kick()
 
     def _lose(self, member: Member) -> None:
@@ -206,7 +215,7 @@ class NamedRecord(Generic[R]):
         self._looks.fail(error)
         for answer in self._answers.values():
             if not answer.done():
-                answer.set_exception(error)
+                _refuse(answer, error)
 
     def hindrance(self, patience_seconds: float) -> str | None:
         """Why the store does not do what was asked; None if it does, or was asked less than `patience_seconds` ago."""
@@ -319,7 +328,7 @@ class NamedRecord(Generic[R]):
         if decision.changed:
             await self._write(session, decision)
             return True
-        if self._removing and self._record is not None:
+        if self._removing and self._record is not None and not self._core.users.is_used(self.kind, self.name):
             await self._delete(session)
             return True
         self._removing = False
@@ -468,12 +477,16 @@ class NamedRecord(Generic[R]):
 
     def _answer(self, request_id: str, answer: Any) -> None:
         future = self._answers.pop(request_id, None)
+        if request_id in self._operations:
+            self._operations.discard(request_id)
+            if not isinstance(answer, Exception) or isinstance(answer, OutcomeForgotten):
+                self._core.answered.add((self.kind, self.name, request_id), answer)
         if future is None or future.done():
             return
         if isinstance(answer, OutcomeForgotten):
-            future.set_exception(StoreDown(str(answer)))
+            _refuse(future, StoreDown(str(answer)))
         elif isinstance(answer, Exception):
-            future.set_exception(answer)
+            _refuse(future, answer)
         else:
             future.set_result(answer)
 
@@ -494,7 +507,7 @@ def _count(record: Shared | None) -> int:
     return 0 if record is None else record.operations.count
 
 
-def _look_at_error(future: asyncio.Future[Any]) -> None:
-    """Whoever asked may be gone; an error that nobody hears is no error of its own."""
-    if not future.cancelled():
-        future.exception()
+def _refuse(future: asyncio.Future[Any], error: Exception) -> None:
+    """Whoever asked may be gone; an error that nobody hears is no error of its own, so it counts as looked at."""
+    future.set_exception(error)
+    future.exception()

@@ -143,6 +143,10 @@ class Participants(Generic[R]):
 
     def _ask_to_join(self, record: NamedRecord[R], member: Member, change: Any, again: Callable[[R], Any]) -> None:
         """Have the record changed for a member; what the rules refuse is told to whoever looks at the member."""
+        self._joins(record, member, record.request(member.holder, change, again))
+
+    def _joins(self, record: NamedRecord[R], member: Member, joining: asyncio.Future[Any]) -> None:
+        """Once this is answered, the member stands in the record, or never will."""
 
         def answered(future: asyncio.Future[Any]) -> None:
             if not future.cancelled() and future.exception() is None:
@@ -151,7 +155,7 @@ class Participants(Generic[R]):
                 member.refused = future.exception()
             record.show()
 
-        record.request(member.holder, change, again).add_done_callback(answered)
+        joining.add_done_callback(answered)
 
     def _claimant(self, client: Client, holder: str) -> Claimant:
         session = self._session()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -40,6 +41,10 @@ _QUEUED: Final = object()
 
 class NotThere(Refusal):
     """A permit that a client presents does not stand in the record."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(holder)
+        self.holder = holder
 
 
 class NothingLeft(Refusal):
@@ -113,20 +118,19 @@ class Semaphores(Participants[Semaphore]):
             return None
         member = self._begin(record, client, self._claimant(client, holder))
         member.on_lost = partial(self._lost, record.name)
-        await self._in_time(record, self._confirmation(record, member, None))
-        member.place = member.has_joined = True
+        self._joins(record, member, self._confirmation(record, member, None))
         return member
 
     def _confirmation(self, record: NamedRecord[Semaphore], member: Member, token: int | None) -> Any:
         claimant = member.claimant
 
-        def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, None]:
+        def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, bool]:
             if semaphore is None or not any(is_same(found, claimant) for found in semaphore.claimants()):
-                raise NotThere
-            return semaphore.confirm(claimant, token, at), None
+                raise NotThere(claimant.hold.holder)
+            return semaphore.confirm(claimant, token, at), True
 
         operation = f"{self._core.random.getrandbits(128):032x}"
-        return record.request(operation, change, lambda _: None, is_remembered=False)
+        return record.request(operation, change, lambda _: True, is_remembered=False)
 
     async def _outcome(
         self, record: NamedRecord[Semaphore], member: Member, wait_seconds: float, departure: Departure
@@ -202,7 +206,7 @@ class Semaphores(Participants[Semaphore]):
             return self._no_permit(name)
         if isinstance(error, TermsDiffer):
             return self._mismatch(name, error)
-        return self._problem(name, error)
+        return HolderDead(name, error.holder, KIND) if isinstance(error, NotThere) else self._problem(name, error)
 
     def _permits(self, name: str) -> tuple[Permit, ...]:
         semaphore = self._record(name).record
@@ -247,7 +251,7 @@ class Semaphores(Participants[Semaphore]):
 
         try:
             value: int = await self._in_time(
-                record, record.request(once(operation), change, lambda semaphore: semaphore.value)
+                record, record.operation(once(operation), change, lambda semaphore: semaphore.value)
             )
         except NothingLeft:
             return terms.limit if record.record is None else record.record.value
@@ -305,18 +309,33 @@ class Semaphores(Participants[Semaphore]):
         member = self._begin(record, client, self._claimant(client, holder))
         member.on_lost, member.is_told = partial(self._lost, name), True
         member.place = member.has_joined = True
+        confirming = self._confirmation(record, member, hold.token)
         try:
             async with self._core.clock.timeout(seconds):
-                await self._confirmation(record, member, hold.token)
-        except NotThere:
+                await asyncio.wait([confirming])
+        except TimeoutError:
+            confirming.add_done_callback(partial(self._presented_late, record, member, hold))
+            return None
+        return self._presented(record, member, hold, confirming)
+
+    def _presented(
+        self, record: NamedRecord[Semaphore], member: Member, hold: PresentedHold, confirming: asyncio.Future[Any]
+    ) -> bool | None:
+        error = confirming.exception()
+        if error is None:
+            self._core.count("confirmations")
+            return True
+        if isinstance(error, NotThere):
             self._drop(record, member)
-            return self._is_told_returned(client, hold)
-        except HolderDead:
-            return False  # The elector's session has ended meanwhile, and with it the permit.
-        except (StoreDown, TimeoutError):
-            return None  # A confirmation that lands later finds whose it is.
-        self._core.count("confirmations")
-        return True
+            return self._is_told_returned(member.client, hold)
+        return False if isinstance(error, HolderDead) else None
+
+    def _presented_late(
+        self, record: NamedRecord[Semaphore], member: Member, hold: PresentedHold, confirming: asyncio.Future[Any]
+    ) -> None:
+        """Its client has heard that nothing is known, and believes in it until it hears otherwise."""
+        if record.members.get(member.holder) is member and self._presented(record, member, hold, confirming) is False:
+            member.lose("the store no longer shows this hold")
 
     def _is_told_returned(self, client: Client, hold: PresentedHold) -> bool | None:
         """A permit of a session that goes on was given back by somebody else: its client loses nothing."""

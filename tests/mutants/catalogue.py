@@ -5,10 +5,11 @@ from __future__ import annotations
 from tests.mutants.classics import CLASSICS
 from tests.mutants.found_bugs import FOUND_BUGS
 from tests.mutants.onlookers import ONLOOKERS
+from tests.mutants.shared_elector import SHARED_ELECTOR
 from tests.mutants.shared_records import SHARED_RECORDS
 from tests.mutants.starred_rules import STARRED_RULES
 
-MUTANTS = (*STARRED_RULES, *CLASSICS, *FOUND_BUGS, *ONLOOKERS, *SHARED_RECORDS)
+MUTANTS = (*STARRED_RULES, *CLASSICS, *FOUND_BUGS, *ONLOOKERS, *SHARED_RECORDS, *SHARED_ELECTOR)
 
 EQUIVALENT = {
     "no first look at the deadline before a claim is sent": (

@@ -37,7 +37,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A bug by name, and the schedules, the number of random seeds and the tests, at least one of which must catch it."""
+    """A bug by name, and the schedules, the random seeds and the tests of which at least one must catch it."""
 
     name: str
     edits: tuple[Edit, ...]

@@ -9,14 +9,13 @@ SEMAPHORE = "elector_server/rules/semaphore.py"
 EVENT = "elector_server/rules/event.py"
 CONDITION = "elector_server/rules/condition.py"
 BARRIER = "elector_server/rules/barrier.py"
-DECIDING = "elector_server/deciding.py"
 
 SHARED_TESTS = ("tests/rules/test_shared.py",)
 SEMAPHORE_TESTS = ("tests/rules/test_semaphore_machine.py", "tests/rules/test_semaphore.py")
 EVENT_TESTS = ("tests/rules/test_event.py",)
 CONDITION_TESTS = ("tests/rules/test_condition.py",)
-BARRIER_TESTS = ("tests/rules/test_barrier_machine.py", "tests/rules/test_barrier.py")
-DECIDING_TESTS = ("tests/rules/test_deciding.py",)
+BARRIER_MACHINE = ("tests/rules/test_barrier_machine.py",)
+BARRIER_TESTS = (*BARRIER_MACHINE, "tests/rules/test_barrier.py")
 
 
 def _semaphore(name: str, old: str, new: str, file: str = SEMAPHORE) -> Mutant:
@@ -31,18 +30,14 @@ def _condition(name: str, old: str, new: str, file: str = CONDITION) -> Mutant:
     return Mutant(f"condition: {name}", (Edit(file, old, new),), tests=CONDITION_TESTS)
 
 
-def _barrier(name: str, old: str, new: str) -> Mutant:
-    return Mutant(f"barrier: {name}", (Edit(BARRIER, old, new),), tests=BARRIER_TESTS)
-
-
-def _deciding(name: str, old: str, new: str) -> Mutant:
-    return Mutant(f"deciding: {name}", (Edit(DECIDING, old, new),), tests=DECIDING_TESTS)
+def _barrier(name: str, old: str, new: str, tests: tuple[str, ...] = BARRIER_TESTS) -> Mutant:
+    return Mutant(f"barrier: {name}", (Edit(BARRIER, old, new),), tests=tests)
 
 
 _SEMAPHORES = (
     _semaphore(
         "permit released twice after a retry",
-        "        return operation[:_ID_CHARACTERS] in self.last\n",
+        "        return _digest(operation) in self.last\n",
         "        return operation in self.last\n",
         SHARED,
     ),
@@ -186,6 +181,7 @@ _BARRIERS = (
         "the first to arrive acts",
         "        if barrier.arrived[barrier.parties - 1].acts:\n",
         "        if barrier.arrived[0].acts:\n",
+        BARRIER_MACHINE,
     ),
     _barrier(
         "anybody opens it",
@@ -197,6 +193,7 @@ _BARRIERS = (
         "one party more than there are",
         "len(barrier.arrived) >= barrier.parties:",
         "len(barrier.arrived) > barrier.parties:",
+        BARRIER_MACHINE,
     ),
     _barrier(
         "a party that goes leaves the others waiting",
@@ -294,42 +291,4 @@ _ALL_KINDS = (
     ),
 )
 
-_DECISIONS = (
-    _deciding("what was done is done again", "request.is_remembered and request.id in record.operations", "False"),
-    _deciding(
-        "what was done is not remembered",
-        "changed.remembering(request.id) if request.is_remembered else changed",
-        "changed",
-    ),
-    _deciding(
-        "what nobody can know counts as not done", "before is not None and _may_be_forgotten(request, before)", "False"
-    ),
-    _deciding(
-        "the answer of a write that had its effect is made up",
-        "request.again(record) if request.sent_over is None else request.sent",
-        "request.again(record)",
-    ),
-    _deciding("who gave up stays", "    if holder in wishes.leaving:\n        return True\n", ""),
-    _deciding("a late write of nobody's stays", "return claimant.hold.epoch == wishes.epoch or not", "return not"),
-    _deciding("grace is over at once", " or not wishes.in_grace", " or True"),
-    _deciding(
-        "another session's claimants are strays as well",
-        "if claimant.hold.session == wishes.session and _is_stray",
-        "if _is_stray",
-    ),
-    _deciding("a newer epoch is ours", "        raise AdoptedElsewhere\n", "        return False\n"),
-    _deciding(
-        "one that was told passes its notification on",
-        "record = record.forget(claimant.hold)",
-        "record = record.leave(claimant.hold, None)",
-    ),
-    _deciding("the dead stay", "        if at.ended(claimant.hold.session):\n", "        if False:\n"),
-    _deciding(
-        "each elector writes when another one dies",
-        "changed=living != before and (wishes.is_awaited or wishes.tidy)",
-        "changed=living != before",
-    ),
-    _deciding("nobody writes when an elector dies", "(wishes.is_awaited or wishes.tidy))", "wishes.tidy)"),
-)
-
-SHARED_RECORDS = (*_SEMAPHORES, *_EVENTS, *_CONDITIONS, *_BARRIERS, *_ALL_KINDS, *_DECISIONS)
+SHARED_RECORDS = (*_SEMAPHORES, *_EVENTS, *_CONDITIONS, *_BARRIERS, *_ALL_KINDS)

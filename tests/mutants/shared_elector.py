@@ -1,0 +1,116 @@
+"""Deliberate bugs in what an elector does with the records of semaphores, events, conditions and barriers."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Edit, Mutant
+
+DECIDING = "elector_server/deciding.py"
+DECIDING_TESTS = ("tests/rules/test_deciding.py",)
+ELECTOR_TESTS = ("tests/elector/test_shared_records.py",)
+
+
+def _deciding(name: str, old: str, new: str) -> Mutant:
+    return Mutant(f"deciding: {name}", (Edit(DECIDING, old, new),), tests=DECIDING_TESTS)
+
+
+def _elector(name: str, file: str, old: str, new: str) -> Mutant:
+    return Mutant(f"elector: {name}", (Edit(f"elector_server/{file}", old, new),), tests=ELECTOR_TESTS)
+
+
+_DECISIONS = (
+    _deciding("what was done is done again", "request.is_remembered and request.id in record.operations", "False"),
+    _deciding(
+        "what was done is not remembered",
+        "changed.remembering(request.id) if request.is_remembered else changed",
+        "changed",
+    ),
+    _deciding(
+        "what nobody can know counts as not done", "before is not None and _may_be_forgotten(request, before)", "False"
+    ),
+    _deciding(
+        "the answer of a write that had its effect is made up",
+        "request.again(record) if request.sent_over is None else request.sent",
+        "request.again(record)",
+    ),
+    _deciding("who gave up stays", "    if holder in wishes.leaving:\n        return True\n", ""),
+    _deciding("a late write of nobody's stays", "return claimant.hold.epoch == wishes.epoch or not", "return not"),
+    _deciding("grace is over at once", " or not wishes.in_grace", " or True"),
+    _deciding(
+        "another session's claimants are strays as well",
+        "if claimant.hold.session == wishes.session and _is_stray",
+        "if _is_stray",
+    ),
+    _deciding("a newer epoch is ours", "        raise AdoptedElsewhere\n", "        return False\n"),
+    _deciding(
+        "one that was told passes its notification on",
+        "record = record.forget(claimant.hold)",
+        "record = record.leave(claimant.hold, None)",
+    ),
+    _deciding("the dead stay", "        if at.ended(claimant.hold.session):\n", "        if False:\n"),
+    _deciding(
+        "each elector writes when another one dies",
+        "changed=living != before and (wishes.is_awaited or wishes.tidy)",
+        "changed=living != before",
+    ),
+    _deciding("nobody writes when an elector dies", "(wishes.is_awaited or wishes.tidy))", "wishes.tidy)"),
+)
+
+_AT_THE_ELECTOR = (
+    _elector(
+        "an operation that the record has forgotten is done again",
+        "named_record.py",
+        "            if (self.kind, self.name, request_id) in self._core.answered:\n",
+        "            if False:\n",
+    ),
+    _elector(
+        "a permit that is not there is granted to who comes back",
+        "semaphores.py",
+        "joined_now = bool(member.place)",
+        "joined_now = True",
+    ),
+    _elector(
+        "a permit that turns out to be gone late is still believed in",
+        "semaphores.py",
+        "            confirming.add_done_callback(partial(self._presented_late, record, member, hold))\n",
+        "",
+    ),
+    _elector(
+        "a slow confirmation is waited for in vain",
+        "semaphores.py",
+        "        self._joins(record, member, self._confirmation(record, member, None))\n",
+        "        self._confirmation(record, member, None)\n",
+    ),
+    _elector(
+        "a waiter of a deleted semaphore waits for ever",
+        "semaphores.py",
+        "return None if standing is not None else",
+        "return None if standing is not None or semaphore is None else",
+    ),
+    _elector(
+        "permits that others gave back pile up",
+        "semaphores.py",
+        "elif semaphore.standing(member.holder) is None:",
+        "elif False:",
+    ),
+    _elector(
+        "a last party that gives up while it arrives leaves a half barrier",
+        "barriers.py",
+        "changed, member.place = rules.arrive(barrier, member.claimant, parties, at, acts=acts, alone=alone)\n"
+        "            return changed, member.place\n",
+        "return rules.arrive(barrier, member.claimant, parties, at, acts=acts, alone=alone)\n",
+    ),
+    _elector(
+        "an unnamed record is deleted under its new user",
+        "named_record.py",
+        "self._record is not None and not self._core.users.is_used(self.kind, self.name):",
+        "self._record is not None:",
+    ),
+    _elector(
+        "a waiter that withdraws twice loses its notification",
+        "conditions.py",
+        "unknown = WITHDRAWN if pass_on else NOTIFIED",
+        "unknown = WITHDRAWN",
+    ),
+)
+
+SHARED_ELECTOR = (*_DECISIONS, *_AT_THE_ELECTOR)
