@@ -94,11 +94,12 @@ def test_an_event_costs_what_the_page_says(cost):
     assert documented("`Event`: `wait` when it is set, `is_set`") == f"{cost(lambda: (event.wait(), event.is_set()))}"
 
 
-def test_those_who_wait_for_an_event_cost_nothing(cost, elector):
+def test_those_who_wait_for_an_event_cost_nothing(cost):
     event = Event("cost")
     event.clear()
 
     def wait_together() -> None:
+        in_threads(lambda: event.wait(0.2), 5)
         waiting = threading.Thread(target=in_threads, args=(event.wait, 10))
         waiting.start()
         event.set()
