@@ -1,7 +1,7 @@
 """An application process that uses the whole family: `python -m tests.processes.member_program <history> <seconds>`.
 
-It reads one JSON object a line, as `worker_program` does, and writes down how each call ends. Each call runs in a thread
-of its own. `<seconds>` is how long each primitive puts up with an elector that is away.
+It reads one JSON object a line, as `worker_program` does, and writes down how each call ends. Each call has a thread of
+its own. `<seconds>` is how long each primitive puts up with an elector that is away.
 """
 
 from __future__ import annotations
