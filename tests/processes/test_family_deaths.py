@@ -24,9 +24,10 @@ def line_up(elector: ElectorProcess, collection: str, field: str, calls: list[tu
     """Have the members call, each when the one before is in the record."""
     begun = []
     for member, method in calls:
-        before = len(spec(elector, collection, "x").get("arrived", [])) or spec(elector, collection, "x").get(field, 0)
+        before = spec(elector, collection, "x").get(field, 0)
         begun.append(member.begin("x", method))
         wait_for_spec(elector, collection, "x", **{field: before + 1})
+        wait_until(lambda: elector.is_free("condition:x"), "whoever waits has released the lock")
     return begun
 
 
