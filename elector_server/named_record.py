@@ -177,8 +177,8 @@ class NamedRecord(Generic[R]):
         self.kick()
 
     def remove(self) -> None:
-        """Nobody is left who could use this record: delete it."""
-        self._removing = True
+        """Nobody is left here who could use this record: delete it, unless it names clients of other electors."""
+        self._removing = self._tidy_due = True
         self.kick()
 
     def session_changed(self) -> None:
@@ -319,7 +319,7 @@ class NamedRecord(Generic[R]):
         if decision.changed:
             await self._write(session, decision)
             return True
-        if self._removing and self._record is not None:
+        if self._removing and self._record is not None and not any(self._record.claimants()):
             await self._delete(session)
             return True
         self._removing = False

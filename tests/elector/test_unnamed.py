@@ -159,3 +159,24 @@ async def restart_with_something_left_behind(elector: InProcess, end: End) -> No
     await again.sleep(LONG_AFTER)
     assert not await is_there(again, path)
     await again.elector.stop()
+
+
+@in_virtual_time
+async def test_a_permit_at_another_elector_is_not_taken_away_with_the_record(elector: InProcess) -> None:
+    there = elector.another("there")
+    await there.start()
+    maker = await user(elector)
+    path = wire.path_of(wire.SEMAPHORES_PATH, f"unnamed-{maker}-{wire.new_id()}")
+    terms = {"limit": 2, "bounded": True, "wait_seconds": 0}
+    far, near = {"client": there.client, "holder": wire.new_id()}, {"client": maker, "holder": wire.new_id()}
+    for where, permit in ((there, far), (elector, near)):
+        assert (await where.ask("PUT", path, permit | terms)).status == 200
+    await elector.close(maker)
+    await keep(there, there.client, LONG_AFTER)
+    assert (await there.heartbeat())["lost"] == []
+    assert (await there.ask("GET", path)).json["spec"]["held"] == 1
+
+    await there.close(there.client)
+    await there.sleep(2 * MAKER_SECONDS)
+    assert not await is_there(there, path)
+    await there.elector.stop()
