@@ -74,6 +74,20 @@ class MemberProgram:
         turn = self._made[name].wait
         threading.Thread(target=self._do_turns, args=(name, turns, turn), daemon=True).start()
 
+    def alternate(self, name: str, turns: int, path: str, rank: int, others: int) -> None:
+        """Write the next number to a file whenever it is this one's turn, in a thread of its own."""
+
+        def turn() -> int:
+            with self._made[name]:
+                while (number := int(file.read_text() or 0)) % others != rank:
+                    self._made[name].wait()
+                file.write_text(str(number + 1))
+                self._made[name].notify_all()
+                return number
+
+        file = Path(path)
+        threading.Thread(target=self._do_turns, args=(name, turns, turn), daemon=True).start()
+
     def _do_turns(self, name: str, turns: int, turn: Callable[[], Any]) -> None:
         for _ in range(turns):
             try:

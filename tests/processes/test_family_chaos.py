@@ -1,4 +1,4 @@
-"""Processes hurry through a semaphore or a barrier while their elector is killed again and again: every count is right.
+"""Processes hurry through one primitive while their elector is killed again and again: every count is right.
 
 The elector dies each time when so many more turns have been done, so that a slow machine has as many deaths as a fast
 one. What is done at the moment of a death is left to chance.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -85,3 +86,21 @@ def test_every_generation_of_a_barrier_passes_whole_and_acts_once(machine: Machi
     assert [sorted(of_one) for of_one in zip(*indices, strict=True)] == [list(range(PROCESSES))] * generations
     assert sum(len(member.events("acted")) for member in members) == generations
     assert len(Counter(index for of_member in indices for index in of_member)) == PROCESSES
+
+
+def test_no_wake_up_is_lost(machine: Machine, tmp_path: Path):
+    turns = 2 * len(DEATHS) * TURNS_PER_DEATH // PROCESSES
+    number = tmp_path / "number"
+    number.write_text("0")
+    elector = machine.elector(LONG)
+    members = [machine.member(elector) for _ in range(PROCESSES)]
+    for rank, member in enumerate(members):
+        member.make("Condition", "x", None)
+        member.do("alternate", name="x", turns=turns, path=str(number), rank=rank, others=PROCESSES)
+    kill_again_and_again(elector, members)
+    for member in members:
+        wait_until(lambda member=member: member.events("done") or member.events("fail"), "all is done")
+        assert not member.events("fail")
+    assert sorted(turn.details for turn in turns_of(members)) == list(range(turns * PROCESSES))
+    assert number.read_text() == str(turns * PROCESSES)
+    assert elector.is_free("condition:x")

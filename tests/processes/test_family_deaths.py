@@ -208,6 +208,18 @@ def test_a_killed_waiter_is_not_notified(machine: Machine):
     assert waiting.result() is True
 
 
+def test_a_waiter_that_was_paused_for_too_long_wakes_rather_than_waits_for_ever(machine: Machine):
+    elector = machine.elector(SHORT)
+    paused, last, notifier = members(machine, elector, 3, "Condition")
+    late, waiting = line_up(elector, CONDITIONS_PATH, "waiters", [(paused, "wait"), (last, "wait")])
+    paused.pause()
+    wait_for_spec(elector, CONDITIONS_PATH, "x", waiters=1)
+    notifier.call("x", "notify")
+    assert waiting.result() is True
+    paused.resume()
+    assert late.result() is True
+
+
 def test_what_a_killed_notifier_has_notified_stays_notified(machine: Machine):
     elector = machine.elector(LONG)
     waiter, notifier, other = members(machine, elector, 3, "Condition")
