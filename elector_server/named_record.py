@@ -186,8 +186,8 @@ class NamedRecord(Generic[R]):
         self.kick()
 
     def remove(self) -> None:
-        """Nobody is left who could use this record: delete it."""
-        self._removing = True
+        """Nobody is left here who could use this record: delete it, unless it names clients of other electors."""
+        self._removing = self._tidy_due = True
         self.kick()
 
     def session_changed(self) -> None:
@@ -328,7 +328,7 @@ class NamedRecord(Generic[R]):
         if decision.changed:
             await self._write(session, decision)
             return True
-        if self._removing and self._record is not None and not self._core.users.is_used(self.kind, self.name):
+        if self._is_to_go():
             await self._delete(session)
             return True
         self._removing = False
@@ -338,6 +338,12 @@ class NamedRecord(Generic[R]):
         self._settle(decision, list(self._leaving))
         self._silence.answered()
         return False
+
+    def _is_to_go(self) -> bool:
+        """Whether nobody uses the record any more: neither clients of ours, nor those who stand in it."""
+        if not self._removing or self._record is None or self._core.users.is_used(self.kind, self.name):
+            return False
+        return not any(self._record.claimants())
 
     def _decide(self, session: OwnSession) -> Decision[R]:
         core, before = self._core, self._record

@@ -73,6 +73,8 @@ class ElectorProcess:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = output
+        self.health_port = 0
+        """None at first; to be set before a start."""
         self._process: Process | None = None
         self._worker: KnownProcess | None = None
 
@@ -101,7 +103,7 @@ class ElectorProcess:
             "store": "sqlite",
             "state-dir": self.state_folder,
             "port": self.port,
-            "health-port": 0,
+            "health-port": self.health_port,
             "lease-seconds": self.leases.lease_seconds,
             "client-ttl-seconds": self.leases.client_ttl_seconds,
         }
@@ -166,13 +168,14 @@ class ElectorProcess:
 
     def get(self, path: str) -> tuple[int, Any]:
         """Status and JSON of one GET."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
-        finally:
-            connection.close()
+        status, body = _get(self.port, path)
+        return status, json.loads(body)
+
+    def waits(self) -> dict[str, int]:
+        """How many wait here, by kind; needs a health port."""
+        _, body = _get(self.health_port, "/metrics")
+        lines = [line.split() for line in body.decode().splitlines() if line.startswith("elector_waits{")]
+        return {name.split('"')[1]: int(float(number)) for name, number in lines}
 
     def locks(self) -> list[dict[str, Any]] | None:
         """The list of held locks; None if it can not say."""
@@ -199,3 +202,13 @@ class ElectorProcess:
             lambda: (record := self.lock(name)) is not None and record["waiters"] == count,
             f"{count} waiters for {name!r}",
         )
+
+
+def _get(port: int, path: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()

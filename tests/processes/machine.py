@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.processes.checker import stored_writes, violations
 from tests.processes.electors import SHORT, ElectorProcess, Leases, free_port
 from tests.processes.history import Event, HistoryReader
+from tests.processes.members import Member
 from tests.processes.raw_client import RawClient
 from tests.processes.running import Process, wait_until
 from tests.processes.workers import WorkerProcess
@@ -27,9 +28,10 @@ class Machine:
         self.measured: list[tuple[str, float, float]] = []
         self.checked: Counter[str] = Counter()
 
-    def elector(self, leases: Leases = SHORT) -> ElectorProcess:
+    def elector(self, leases: Leases = SHORT, *, with_metrics: bool = False) -> ElectorProcess:
         """A running elector."""
         elector = ElectorProcess(self._folder / "state", self._output("elector"), leases)
+        elector.health_port = free_port() if with_metrics else 0
         self._ends.append(elector)
         self._electors.append(elector)
         return elector.start()
@@ -44,6 +46,13 @@ class Machine:
         worker = WorkerProcess(output.with_suffix(".history"), output, url, options)
         self._ends.append(worker)
         return worker
+
+    def member(self, elector: ElectorProcess, *, unavailable_seconds: float = 30.0) -> Member:
+        """An application process that uses semaphores, events, conditions and barriers."""
+        output = self._output("member")
+        member = Member(output.with_suffix(".history"), output, elector.url, [str(unavailable_seconds)])
+        self._ends.append(member)
+        return member
 
     def raw_client(self, elector: ElectorProcess | str) -> RawClient:
         """A client of the bare protocol, in this process, whose elector is ready."""

@@ -13,12 +13,14 @@ from tests.processes.running import KnownProcess, Process, wait_until
 
 
 class WorkerProcess:
-    """One running `worker_program`."""
+    """One running `worker_program`, or another one that takes commands and writes a history."""
+
+    program = "tests.processes.worker_program"
 
     def __init__(self, history: Path, output: Path, url: str, options: Sequence[str]) -> None:
         self.history = HistoryReader(history)
         self.output = output
-        arguments = ["-m", "tests.processes.worker_program", str(history), *options]
+        arguments = ["-m", self.program, str(history), *options]
         self._process = Process(arguments, output, {"METAPARTICLE_SYNC_URL": url})
         self._children: list[KnownProcess] = []
 
