@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from elector_server.parking import Departed, Departure
 from elector_server.participants import Member, Participants, end_of, once
-from elector_server.problems import BarrierBroken, PartiesMismatch
+from elector_server.problems import BarrierBroken, HolderDead, PartiesMismatch
 from elector_server.rules import barrier as rules
 from elector_server.rules.barrier import KIND, Barrier, Outcome, Place
 from elector_server.rules.shared import At, Refusal, TermsDiffer
@@ -72,6 +72,8 @@ class Barriers(Participants[Barrier]):
             StoreDown, NoRoom: not now.
         """
         client, record = self._heard(client_id, name), self._record(name)
+        if holder in self._core.dead:
+            return await self._of_one_given_up(record, holder, arrived)
         member = self._member(record, client, holder)
         if member is None and arrived is not None:
             member = await self._from_before(record, client, holder, arrived)
@@ -80,28 +82,44 @@ class Barriers(Participants[Barrier]):
         await self._has_arrived(record, member)
         return await self._outcome(record, member, wait_seconds, departure)
 
+    async def _of_one_given_up(self, record: NamedRecord[Barrier], holder: str, arrived: Place | None) -> Arrival:
+        """A party whose client was silent for too long: it may have passed before, and with it the others."""
+        barrier = await self._fresh(record)
+        stood = None if barrier is None else rules.place_of(barrier, holder)
+        place = arrived or stood or self._places.get(holder)
+        if place is None or rules.outcome(barrier, holder, place) is not Outcome.PASSED:
+            raise HolderDead(record.name, holder, KIND)
+        return Arrival(record.name, holder, Outcome.PASSED, place)
+
     async def _has_arrived(self, record: NamedRecord[Barrier], member: Member) -> None:
         """The arrival is in the record, and its place is known."""
         asked = record.asked(member.holder)
         if asked is not None:
             try:
-                await self._in_time(record, asked)
+                member.place, member.has_joined = await self._in_time(record, asked), True
             except Refusal as refusal:
                 self._drop(record, member)
                 raise self._refusal(record.name, refusal) from None
+        elif member.refused is not None:
+            self._drop(record, member)
+            raise self._refusal(record.name, member.refused)
 
     def _join(self, record: NamedRecord[Barrier], client: Client, holder: str, parties: int, *, acts: bool) -> Member:
         member = self._begin(record, client, self._claimant(client, holder))
 
         def change(barrier: Barrier | None, at: At) -> tuple[Barrier, Place]:
+            standing = None if barrier is None else rules.place_of(barrier, holder)
+            if barrier is not None and standing is not None:
+                return barrier, standing  # So much has happened since it arrived that the record forgot it.
             alone = self._core.users.is_alone(client, KIND, record.name)
             # Noted before it is written: a departure may be decided together with the arrival.
             changed, member.place = rules.arrive(barrier, member.claimant, parties, at, acts=acts, alone=alone)
+            self._remember(holder, member.place)  # Should the answer of the store be lost, together with the session.
             return changed, member.place
 
         def again(barrier: Barrier) -> Place:
             # Of one that nobody remembers, nobody knows the outcome either: it counts as broken.
-            return self._places.get(holder) or rules.place_of(barrier, holder) or Place(barrier.generation, 0)
+            return rules.place_of(barrier, holder) or self._places.get(holder) or Place(barrier.generation, 0)
 
         self._ask_to_join(record, member, change, again)
         return member
@@ -153,7 +171,9 @@ class Barriers(Participants[Barrier]):
         member = self._own_member(record, client, holder)
 
         def known() -> Place | None:
-            return self._places.get(holder, arrived) if member is None else member.place or arrived
+            barrier = record.record
+            stood = None if barrier is None else rules.place_of(barrier, holder)
+            return self._places.get(holder, arrived or stood) if member is None else member.place or arrived or stood
 
         def change(barrier: Barrier | None, at: At) -> tuple[Barrier, Outcome]:
             standing = [] if barrier is None else barrier.claimants()
@@ -223,9 +243,8 @@ class Barriers(Participants[Barrier]):
 
 
 def _seen(member: Member, barrier: Barrier | None) -> Outcome | None:
-    if member.lost is not None:
-        return Outcome.BROKEN
-    if not member.has_joined:
-        return None
+    """What the record says, and nothing else: a party whose session was lost may have passed with the others."""
+    if barrier is None or not member.has_joined:
+        return None  # A record that a read does not find may be there.
     outcome = rules.outcome(barrier, member.holder, member.place)
     return None if outcome is Outcome.WAITING else outcome

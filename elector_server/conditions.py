@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from elector_server.parking import Departed, Departure
 from elector_server.participants import GAP_SECONDS, Member, Participants, end_of, once
+from elector_server.problems import StoreDown
 from elector_server.rules import condition as rules
 from elector_server.rules.condition import KIND, Condition
 from elector_server.rules.shared import At, Refusal
@@ -44,6 +45,8 @@ class Conditions(Participants[Condition]):
         claimant = member.claimant
 
         def change(condition: Condition | None, _: At) -> tuple[Condition, None]:
+            if condition is not None and condition.ticket_of(holder) is not None:
+                return condition, None  # So much has happened since it came that the record forgot it.
             return rules.enqueue(condition, claimant), None
 
         if not member.is_told:
@@ -99,7 +102,10 @@ class Conditions(Participants[Condition]):
         was_notified = False
         while member.polls == polls and record.members.get(member.holder) is member:
             await self._core.clock.sleep(GAP_SECONDS)
-            condition = record.record
+            try:
+                condition = await self._fresh(record)  # Nobody looks at the record, so nobody watches it.
+            except StoreDown:
+                continue
             ticket = None if condition is None else condition.ticket_of(member.holder)
             is_notified = ticket is not None and ticket.notified
             if member.polls == polls and was_notified and is_notified:

@@ -68,6 +68,12 @@ log = logging.getLogger("elector")
 
 STOP_SECONDS: Final = 1.0
 
+SESSION_SECONDS: Final = 0.2
+"""How long a call that does not wait waits for a session. What comes after it may take `CLAIM_SECONDS`: in all, one."""
+
+LEAST_SECONDS: Final = 0.001
+"""What is left at least to a caller that waits: with nothing left, it would be taken for one that does not."""
+
 
 class Elector:
     """One elector process. All methods are called from one event loop."""
@@ -270,8 +276,8 @@ class Elector:
             self._require_room()
         started_at = self.clock.now()
         if self.session is None:
-            await self._require_session()
-        return max(0.0, started_at + wait_seconds - self.clock.now())
+            await self._require_session(min(wait_seconds, CLAIM_SECONDS) or SESSION_SECONDS)
+        return max(LEAST_SECONDS if wait_seconds > 0 else 0.0, started_at + wait_seconds - self.clock.now())
 
     async def release(self, name: str, client_id: str, holder: str) -> bool:
         """Release a hold, or withdraw a waiter. True once it is written; False if that goes on in the background.
@@ -304,12 +310,12 @@ class Elector:
         if not self._has_room():
             raise ElectorBusy("hardly any more files can be opened; raise the limit of open files")
 
-    async def _require_session(self) -> OwnSession:
+    async def _require_session(self, seconds: float = CLAIM_SECONDS) -> OwnSession:
         if self._stopping:
             raise ElectorStopping
         if self.session is None:
             try:
-                async with self.clock.timeout(CLAIM_SECONDS):
+                async with self.clock.timeout(seconds):
                     await self._keeper.opened.wait()
             except TimeoutError:
                 pass

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from elector_server.deciding import AdoptedElsewhere, Change, Decision, OutcomeForgotten, R, Request, Wishes, decide
 from elector_server.looks import Looks
 from elector_server.parking import Departure
-from elector_server.problems import HolderDead, StoreDown
+from elector_server.problems import HolderDead, OutcomeLost, StoreDown
 from elector_server.record_watch import RecordWatch
 from elector_server.rules.shared import At, Shared
 from elector_server.seen_versions import StoreWentBack
@@ -36,6 +36,9 @@ Answer = TypeVar("Answer")
 
 TIDY_SECONDS: Final = 1.0
 """How long claimants that are through stay in the record, should no other write take them along."""
+
+LINGER_SECONDS: Final = 2.5
+"""How long a record is watched after the last one who waited for it: they come back within `GAP_SECONDS`."""
 
 STALE_READ_SECONDS: Final = 0.05
 
@@ -61,6 +64,7 @@ class NamedRecord(Generic[R]):
         """Who was told its outcome, and when. It counts as heard when its client is heard of after that."""
         self._tidying: asyncio.Task[None] | None = None
         self._tidy_due = False
+        self._lingering: asyncio.Task[None] | None = None
         self._removing = False
         self._looks: Looks[R | None] = Looks(core.clock, core.background, self._latest)
         self._readers = 0
@@ -131,7 +135,7 @@ class NamedRecord(Generic[R]):
             await self._read()
         finally:
             self._readers -= 1
-            self.kick()  # Should nobody need it any more, it goes.
+            self._stay()  # Whoever asked goes on with this object: there must not be another one of the same record.
         return self._record
 
     async def until(self, see: Callable[[R | None], Answer | None], seconds: float, departure: Departure) -> Answer:
@@ -203,7 +207,9 @@ class NamedRecord(Generic[R]):
     def _lose(self, member: Member) -> None:
         self.members.pop(member.holder, None)
         member.client.members.pop(member.holder, None)
-        self._drop_request(member.holder)
+        self._requests.pop(member.holder, None)
+        # What was sent may have landed: whoever asks again, under another session, finds out.
+        self._answer(member.holder, StoreDown("the elector's own session is over"))
         member.lose("the elector's own session is over")
 
     def _drop_request(self, holder: str) -> None:
@@ -229,7 +235,7 @@ class NamedRecord(Generic[R]):
 
     def is_idle(self) -> bool:
         """Whether nobody needs this object any more."""
-        in_use = self.members or self._told or self._looks or self._readers or self._tidying
+        in_use = self.members or self._told or self._looks or self._readers or self._tidying or self._lingering
         return not (in_use or self._has_work() or self._pumping)
 
     # What is known --------------------------------------------------------------------------------------------------
@@ -490,7 +496,7 @@ class NamedRecord(Generic[R]):
         if future is None or future.done():
             return
         if isinstance(answer, OutcomeForgotten):
-            _refuse(future, StoreDown(str(answer)))
+            _refuse(future, OutcomeLost(str(answer)))
         elif isinstance(answer, Exception):
             _refuse(future, answer)
         else:
@@ -500,13 +506,26 @@ class NamedRecord(Generic[R]):
         """The loop has nothing to do: wait for a change if somebody here waits for one."""
         session = self._core.session
         if not self._looks:
-            self._watch.depend_on(None)
+            if self._watch.is_open:
+                self._stay()
         elif self._record is None or session is None:
             self._watch.depend_on({})
         else:
             self._watch.depend_on(self._record.depends_on(session.id))
         if self.is_idle():
             self._core.drop_record(self)
+
+    def _stay(self) -> None:
+        if self._lingering is None:
+            self._lingering = self._core.background.start(self._linger())
+
+    async def _linger(self) -> None:
+        """Between two polls the watch stays open: what was observed of a session must not be observed anew."""
+        await self._core.clock.sleep(LINGER_SECONDS)
+        self._lingering = None
+        if not self._looks:
+            self._watch.depend_on(None)
+        self.kick()
 
 
 def _count(record: Shared | None) -> int:

@@ -27,6 +27,18 @@ class Departure(Protocol):
         """Whether it is gone by now."""
 
 
+class Staying:
+    """The departure of a caller that looks after its time by itself."""
+
+    async def wait(self) -> None:
+        """It does not go."""
+        await asyncio.get_running_loop().create_future()
+
+    def is_gone(self) -> bool:
+        """It is not."""
+        return False
+
+
 class Departed(Exception):
     """The caller of a parked request is gone."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 from elector_server.deciding import R
 from elector_server.named_record import Answer, NamedRecord
 from elector_server.parking import is_done_soon
-from elector_server.problems import BadBody, HolderDead, NoRoom, StoreDown
+from elector_server.problems import BadBody, HolderDead, NoRoom, StoreDown, UnknownClient
 from elector_server.rules.claimant import Claimant, Hold
 from elector_server.rules.shared import RecordFull
 from elector_server.store import Record, StoreUnavailable
@@ -130,10 +130,21 @@ class Participants(Generic[R]):
         return member
 
     def _begin(self, record: NamedRecord[R], client: Client, claimant: Claimant) -> Member:
+        client = self._still_known(client)
         member = Member(client, claimant)
+        before = record.members.get(member.holder)
+        if before is not None:  # Two requests of one holder found it at once.
+            before.client.members.pop(member.holder, None)
         record.members[member.holder] = member
         client.members[member.holder] = record
         return member
+
+    def _still_known(self, client: Client) -> Client:
+        """The client, which may have been given up while its request waited: nobody would clean up behind it."""
+        known = self._clients.clients.find(client.id)
+        if known is None:
+            raise UnknownClient(client.id)
+        return known
 
     def _drop(self, record: NamedRecord[R], member: Member) -> None:
         """It is over, and nothing of it stands in the record."""
@@ -187,14 +198,14 @@ class Participants(Generic[R]):
                 raise StoreDown(record.hindrance(0.0) or "no answer in time") from None
         return future.result()
 
-    async def _fresh(self, record: NamedRecord[R]) -> R | None:
+    async def _fresh(self, record: NamedRecord[R], seconds: float = CLAIM_SECONDS) -> R | None:
         """The record as it is now.
 
         Raises:
             StoreDown: the store did not answer.
         """
         try:
-            async with self._core.clock.timeout(CLAIM_SECONDS):
+            async with self._core.clock.timeout(seconds):
                 return await record.fresh()
         except StoreUnavailable as error:
             raise StoreDown(str(error)) from error

@@ -267,6 +267,10 @@ class StoreDown(Problem):
         super().__init__("store_unavailable", f"the elector's store is out of reach ({reason}); ask again")
 
 
+class OutcomeLost(StoreDown):
+    """Nobody can ever know whether it was done."""
+
+
 class QueueFull(Problem):
     """The queue of one lock is at its bound."""
 

@@ -46,6 +46,11 @@ class RecordWatch:
         self._task: asyncio.Task[None] | None = None
         self._sessions: Mapping[str, float] = {}
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it watches."""
+        return self._task is not None
+
     def depend_on(self, sessions: Mapping[str, float] | None) -> None:
         """Watch the record, and observe these sessions, given with their leases; None ends both."""
         before, self._sessions = self._sessions, sessions or {}

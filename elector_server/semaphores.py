@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,9 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from elector_server.clients import Loss
 from elector_server.named_record import NamedRecord
-from elector_server.parking import Departed, Departure
+from elector_server.parking import Departed, Departure, Staying
 from elector_server.participants import CLAIM_SECONDS, GAP_SECONDS, UNDECIDED_SECONDS, Member, Participants, once
-from elector_server.problems import HeldBy, HolderDead, LimitMismatch, NoPermit, NotAHolder, SemaphoreFull, StoreDown
+from elector_server.problems import (
+    HeldBy,
+    HolderDead,
+    LimitMismatch,
+    NoPermit,
+    NotAHolder,
+    OutcomeLost,
+    SemaphoreFull,
+    StoreDown,
+)
 from elector_server.rules import semaphore as rules
 from elector_server.rules.semaphore import KIND, Permit, Semaphore, Terms
 from elector_server.rules.shared import At, Refusal, TermsDiffer, is_same
@@ -68,7 +76,7 @@ class Semaphores(Participants[Semaphore]):
             LimitMismatch: somebody else uses this name on other terms.
             StoreDown, NoRoom: not now.
         """
-        client, record = self._heard(client_id, name), self._record(name)
+        client, record, started_at = self._heard(client_id, name), self._record(name), self._core.clock.now()
         member = self._member(record, client, holder)
         queues = wait_seconds > 0
         if member is None:
@@ -77,7 +85,7 @@ class Semaphores(Participants[Semaphore]):
             )
         polls = member.polls
         try:
-            permit = await self._outcome(record, member, wait_seconds, departure)
+            permit = await self._outcome(record, member, started_at, wait_seconds, departure)
         except (TimeoutError, Departed):
             if not queues:
                 self._core.dead.add(holder)
@@ -102,6 +110,8 @@ class Semaphores(Participants[Semaphore]):
         member.on_lost = partial(self._lost, record.name)
 
         def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, bool]:
+            if semaphore is not None and any(is_same(found, member.claimant) for found in semaphore.claimants()):
+                return semaphore, True  # So much has happened since it came that the record forgot it.
             alone = self._core.users.is_alone(client, KIND, record.name)
             return rules.acquire(semaphore, member.claimant, terms, at, queues=queues, alone=alone), True
 
@@ -113,7 +123,7 @@ class Semaphores(Participants[Semaphore]):
         session = self._session()
         if session.adopted_at is None:
             return None
-        found = await self._fresh(record)
+        found = await self._fresh(record, UNDECIDED_SECONDS)
         if found is None or not any(_is_before(claimant, holder, session.id) for claimant in found.claimants()):
             return None
         member = self._begin(record, client, self._claimant(client, holder))
@@ -133,11 +143,16 @@ class Semaphores(Participants[Semaphore]):
         return record.request(operation, change, lambda _: True, is_remembered=False)
 
     async def _outcome(
-        self, record: NamedRecord[Semaphore], member: Member, wait_seconds: float, departure: Departure
+        self,
+        record: NamedRecord[Semaphore],
+        member: Member,
+        started_at: float,
+        wait_seconds: float,
+        departure: Departure,
     ) -> Any:
         """What becomes of it. The store's first word is waited for even if the caller has less time than that takes."""
-        see, started_at = partial(self._seen, record, member), self._core.clock.now()
-        first_seconds = max(wait_seconds, UNDECIDED_SECONDS) if wait_seconds else CLAIM_SECONDS
+        see, spent = partial(self._seen, record, member), self._core.clock.now() - started_at
+        first_seconds = max(wait_seconds, UNDECIDED_SECONDS) if wait_seconds else CLAIM_SECONDS - spent
 
         def first(semaphore: Semaphore | None) -> Any:
             return see(semaphore) or (_QUEUED if member.has_joined else None)
@@ -149,7 +164,7 @@ class Semaphores(Participants[Semaphore]):
 
     def _seen(self, record: NamedRecord[Semaphore], member: Member, semaphore: Semaphore | None) -> Any:
         """What is to be answered now, if anything: a permit, or why there will be none."""
-        if member.lost is not None:
+        if member.lost is not None or member.holder in self._core.dead:
             return HolderDead(record.name, member.holder, KIND)
         if member.refused is not None or not member.has_joined:
             return member.refused
@@ -255,6 +270,10 @@ class Semaphores(Participants[Semaphore]):
             )
         except NothingLeft:
             return terms.limit if record.record is None else record.record.value
+        except OutcomeLost:
+            if permits > len(holders):
+                raise
+            value = await self._return_all(record, holders)
         except rules.SemaphoreFull:
             raise SemaphoreFull(name, permits, len(self._permits(name))) from None
         except Refusal as refusal:
@@ -265,6 +284,12 @@ class Semaphores(Participants[Semaphore]):
             if member is not None:
                 self._drop(record, member)
         return value
+
+    async def _return_all(self, record: NamedRecord[Semaphore], holders: Sequence[str]) -> int:
+        """Nobody knows whether these permits were given back: a permit itself can be given back only once."""
+        for left in [record.leave(holder) for holder in holders]:
+            await self._in_time(record, left)
+        return 0 if record.record is None else record.record.value
 
     async def give_up(self, name: str, client_id: str, holder: str) -> bool:
         """Withdraw a waiter, or return the permit of exactly this holder. True once it is written.
@@ -303,39 +328,36 @@ class Semaphores(Participants[Semaphore]):
         if member is not None:
             member.client.members.pop(holder, None)
             member.client, client.members[holder] = client, record
-            return True
-        if holder in self._core.dead or self._core.session is None:
+        elif holder in self._core.dead or self._core.session is None:
             return False
-        member = self._begin(record, client, self._claimant(client, holder))
-        member.on_lost, member.is_told = partial(self._lost, name), True
-        member.place = member.has_joined = True
-        confirming = self._confirmation(record, member, hold.token)
-        try:
-            async with self._core.clock.timeout(seconds):
-                await asyncio.wait([confirming])
-        except TimeoutError:
-            confirming.add_done_callback(partial(self._presented_late, record, member, hold))
-            return None
-        return self._presented(record, member, hold, confirming)
+        else:
+            member = self._begin(record, client, self._claimant(client, holder))
+            member.on_lost, member.is_told = partial(self._lost, name), True
+            self._joins(record, member, self._confirmation(record, member, hold.token))
+        if isinstance(member.refused, OutcomeLost):
+            member.refused = None
+            self._joins(record, member, self._confirmation(record, member, hold.token))
+        return await self._is_confirmed(record, member, hold, seconds)
 
-    def _presented(
-        self, record: NamedRecord[Semaphore], member: Member, hold: PresentedHold, confirming: asyncio.Future[Any]
+    async def _is_confirmed(
+        self, record: NamedRecord[Semaphore], member: Member, hold: PresentedHold, seconds: float
     ) -> bool | None:
-        error = confirming.exception()
-        if error is None:
+        """Whether a permit that was presented, now or before, stands in the record in our name."""
+
+        def see(_: Semaphore | None) -> bool | None:
+            if member.lost is not None or isinstance(member.refused, NotThere):
+                return False
+            return True if member.has_joined else None
+
+        try:
+            is_confirmed = await record.until(see, seconds, Staying())
+        except TimeoutError:
+            return None  # A confirmation that lands later finds whose it is.
+        if is_confirmed:
             self._core.count("confirmations")
             return True
-        if isinstance(error, NotThere):
-            self._drop(record, member)
-            return self._is_told_returned(member.client, hold)
-        return False if isinstance(error, HolderDead) else None
-
-    def _presented_late(
-        self, record: NamedRecord[Semaphore], member: Member, hold: PresentedHold, confirming: asyncio.Future[Any]
-    ) -> None:
-        """Its client has heard that nothing is known, and believes in it until it hears otherwise."""
-        if record.members.get(member.holder) is member and self._presented(record, member, hold, confirming) is False:
-            member.lose("the store no longer shows this hold")
+        self._drop(record, member)
+        return False if member.lost is not None else self._is_told_returned(member.client, hold)
 
     def _is_told_returned(self, client: Client, hold: PresentedHold) -> bool | None:
         """A permit of a session that goes on was given back by somebody else: its client loses nothing."""

@@ -15,6 +15,8 @@
 * Parties of broken generations stay in `broken` until their electors have told them. Which generations broke is
   remembered besides: a party that asks again, or that its elector no longer knew, hears the same as the others. No
   place in them is given to anybody else: a reset goes on behind the last one.
+* The parties that passed last are remembered in their order: one whose elector was restarted before it answered still
+  hears its index.
 * Who arrives while others act waits for the next generation. If it goes, that one breaks: the others have all come.
 
 The states are those of CPython's `threading.Barrier`, without its draining: generations keep the parties apart.
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 KIND: Final = "barrier"
+
+_ID_CHARACTERS: Final = 16
 
 GENERATIONS_REMEMBERED: Final = 32
 """Broken ones. Of a generation before the oldest of them nobody knows any more that it passed."""
@@ -97,6 +101,8 @@ class Barrier:
     arrived: tuple[Party, ...] = ()
     broken: tuple[Claimant, ...] = ()
     broken_generations: tuple[int, ...] = ()
+    passed: tuple[str, ...] = ()
+    passed_generation: int = 0
     used_by: Claimant | None = None
     operations: Operations = NO_OPERATIONS
 
@@ -111,6 +117,7 @@ class Barrier:
         spec["arrived"] = [claimant_to_spec(party.claimant) | {"acts": party.acts} for party in self.arrived]
         spec["broken"] = [claimant_to_spec(claimant) for claimant in self.broken]
         spec["broken_generations"] = list(self.broken_generations)
+        spec["passed"], spec["passed_generation"] = list(self.passed), self.passed_generation
         if self.used_by is not None:
             spec["used_by"] = claimant_to_spec(self.used_by)
         return spec | self.operations.to_spec()
@@ -128,6 +135,8 @@ class Barrier:
             ),
             broken=tuple(claimant_from_spec(claimant) for claimant in spec.get("broken", ())),
             broken_generations=tuple(spec.get("broken_generations", ())),
+            passed=tuple(spec.get("passed", ())),
+            passed_generation=spec.get("passed_generation", 0),
             used_by=None if used_by is None else claimant_from_spec(used_by),
             operations=Operations.from_spec(spec),
         )
@@ -219,11 +228,17 @@ def outcome(barrier: Barrier | None, holder: str, place: Place) -> Outcome:
 
 
 def place_of(barrier: Barrier, holder: str) -> Place | None:
-    """Where a party stands, if it stands there."""
+    """Where a party stands, or stood if it was among the last that passed; None of another one."""
     for index, party in enumerate(barrier.arrived):
         if party.claimant.hold.holder == holder:
             return Place(barrier.generation + index // barrier.parties, index % barrier.parties)
+    if _short(holder) in barrier.passed:
+        return Place(barrier.passed_generation, barrier.passed.index(_short(holder)))
     return None
+
+
+def _short(holder: str) -> str:
+    return holder[:_ID_CHARACTERS]
 
 
 def open_(barrier: Barrier | None, holder: str) -> Barrier:
@@ -278,6 +293,8 @@ def _opened_while_full(barrier: Barrier) -> Barrier:
 def _next(barrier: Barrier) -> Barrier:
     generation = barrier.generation + 1
     left = barrier.arrived[barrier.parties :]
+    through = tuple(_short(party.claimant.hold.holder) for party in barrier.arrived[: barrier.parties])
+    barrier = replace(barrier, passed=through, passed_generation=barrier.generation)
     if generation in barrier.broken_generations:
         return _broken(replace(barrier, generation=generation, arrived=left))
     return replace(barrier, state=State.FILLING, generation=generation, arrived=left)

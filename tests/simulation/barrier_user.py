@@ -35,10 +35,10 @@ class BarrierUser(User):
         give_up_at = self.client.now() + seconds
         place: Place | None = None
         while True:
+            # The first request only arrives: whoever knows its place hears what became of it, whatever happens.
+            wait_seconds = 0.0 if place is None else poll_seconds(self.client, give_up_at)
             try:
-                arrival = await self.poll(
-                    call.id, place, poll_seconds(self.client, give_up_at), acts=call.details["acts"]
-                )
+                arrival = await self.poll(call.id, place, wait_seconds, acts=call.details["acts"])
             except (BarrierBroken, HolderDead):
                 return self.end(call, BROKEN)
             except PartiesMismatch:
@@ -57,9 +57,9 @@ class BarrierUser(User):
     async def poll(self, holder: str, place: Place | None, wait_seconds: float, *, acts: bool) -> Arrival:
         """One request, and the elector's answer."""
 
-        async def arrive(elector: Elector, departure: Departure) -> Arrival:
+        async def arrive(elector: Elector, departure: Departure, seconds: float) -> Arrival:
             return await elector.barriers.arrive(
-                self.name, self.client.id, holder, self.parties, place, wait_seconds, departure, acts=acts
+                self.name, self.client.id, holder, self.parties, place, seconds, departure, acts=acts
             )
 
         return await self.ask("arrive", arrive, wait_seconds)
@@ -74,7 +74,8 @@ class BarrierUser(User):
             await self.change(ABORT)
             return self.end(call, BROKEN)
         try:
-            await self._change(OPEN, self.new_id(), call.id, PATIENCE_SECONDS)
+            opening = call.details["open"] = self.new_id()
+            await self._change(OPEN, opening, call.id, PATIENCE_SECONDS)
         except BarrierBroken:
             return self.end(call, BROKEN)
         except Unavailable:
@@ -91,11 +92,13 @@ class BarrierUser(User):
             return None
 
     async def _leave(self, call: SharedCall, patience_seconds: float) -> object:
-        async def leave(elector: Elector, _: Departure) -> tuple[Outcome, Place | None]:
-            return await elector.barriers.leave(self.name, self.client.id, call.id)
+        async def leave(elector: Elector, *_: object) -> tuple[Outcome, Place | None]:
+            return await elector.barriers.leave(self.name, self.client.id, call.id, call.details.get("place"))
 
         outcome, place = await self.insist("leave", leave, patience_seconds)
-        known: Place | None = place or call.details.get("place")
+        if place is not None:
+            call.details["place"] = place
+        known: Place | None = call.details.get("place")
         return known.index if outcome is Outcome.PASSED and known is not None else BROKEN
 
     async def change(self, transition: str) -> Barrier | None:
@@ -112,7 +115,7 @@ class BarrierUser(User):
         return await self.change(RESET)
 
     async def _change(self, transition: str, operation: str, holder: str | None, seconds: float) -> Barrier:
-        async def change(elector: Elector, _: Departure) -> Barrier:
+        async def change(elector: Elector, *_: object) -> Barrier:
             return await elector.barriers.change(self.name, self.client.id, operation, self.parties, transition, holder)
 
         return await self.insist(transition, change, seconds)

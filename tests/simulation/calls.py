@@ -27,7 +27,7 @@ FOREVER = 1e9
 
 NotNow = (ElectorBusy, ElectorStarting, ElectorStopping, NoRoom, StoreDown, ConnectionError, TimeoutError)
 
-Request = Callable[[Elector, Departure], Awaitable[T]]
+Request = Callable[[Elector, Departure, float], Awaitable[T]]
 
 
 class Unavailable(Exception):
@@ -62,7 +62,7 @@ class User:
         call.ended, call.outcome = self.now(), outcome
         return outcome
 
-    async def ask(self, what: str, request: Request[T], wait_seconds: float = 0.0) -> T:
+    async def ask(self, what: str, request: Request[T], wait_seconds: float = 0.0, call_id: str = "") -> T:
         """One request, as the elector's HTTP resources pass it on.
 
         Raises:
@@ -71,11 +71,11 @@ class User:
         """
 
         async def admitted(elector: Elector, departure: Departure) -> T:
-            await elector.admit(wait_seconds)
-            return await request(elector, departure)
+            seconds = await elector.admit(wait_seconds)
+            return await request(elector, departure, seconds)
 
         try:
-            return await self.client.call(f"{what} {self.kind} {self.name}", admitted, wait_seconds)
+            return await self.client.call(f"{what} {self.kind} {self.name} {call_id}", admitted, wait_seconds)
         except UnknownClient:
             await self.client.attach()
             await self.client.rest()
@@ -85,7 +85,7 @@ class User:
             raise
         raise Unavailable
 
-    async def insist(self, what: str, request: Request[T], seconds: float) -> T:
+    async def insist(self, what: str, request: Request[T], seconds: float, call_id: str = "") -> T:
         """Ask again and again for at most so long: the elector does it once.
 
         Raises:
@@ -95,7 +95,7 @@ class User:
         give_up_at = self.client.now() + seconds
         while True:
             try:
-                return await self.ask(what, request)
+                return await self.ask(what, request, call_id=call_id)
             except Unavailable:
                 if self.client.now() >= give_up_at:
                     raise

@@ -68,9 +68,13 @@ class SimulatedClient:
         now = self._loop.time()
         for hold in list(self.holds.values()):
             self._end_belief(hold, now, "crashed")
-        self.owner.crash()
+        self._die()
         if self._stream is not None and not self.silent_death:
             self._stream.broken()
+
+    def _die(self) -> None:
+        self.owner.crash()
+        self.pod.history.dead.add(self.name)
 
     @property
     def knows_elector(self) -> bool:
@@ -189,7 +193,10 @@ class SimulatedClient:
 
     async def _attach(self) -> bool:
         sent_at = self.now()
-        holds = [PresentedHold(hold.name, hold.holder, hold.token, hold.kind) for hold in self.holds.values()]
+        holds = [
+            PresentedHold(hold.name, hold.holder, hold.token, hold.kind, hold.incarnation)
+            for hold in self.holds.values()
+        ]
         try:
             status = await self.call(
                 "open_client", lambda elector, _: elector.open_client(self.id, self.name, holds, self._address()), 0.0
@@ -386,7 +393,7 @@ class SimulatedClient:
         for hold in list(self.holds.values()):
             self.drop(hold, "closed")
         await self.call("close_client", lambda elector, _: elector.close_client(self.id), 0.0)
-        self.owner.crash()
+        self._die()
 
     def new_holder(self) -> str:
         """A fresh holder id."""

@@ -45,7 +45,7 @@ class ConditionUser(User):
     async def enqueue(self, call: SharedCall) -> bool:
         """Put the ticket into the record; whether it certainly is there."""
 
-        async def enqueue(elector: Elector, _: Departure) -> None:
+        async def enqueue(elector: Elector, *_: object) -> None:
             await elector.conditions.enqueue(self.name, self.client.id, call.id)
 
         try:
@@ -73,18 +73,18 @@ class ConditionUser(User):
     async def poll(self, holder: str, wait_seconds: float) -> bool:
         """One long poll: whether it is notified."""
 
-        async def wait(elector: Elector, departure: Departure) -> bool:
-            return await elector.conditions.wait(self.name, self.client.id, holder, wait_seconds, departure)
+        async def wait(elector: Elector, departure: Departure, seconds: float) -> bool:
+            return await elector.conditions.wait(self.name, self.client.id, holder, seconds, departure)
 
-        return await self.ask("wait", wait, wait_seconds)
+        return await self.ask("wait", wait, wait_seconds, holder)
 
     async def withdraw(self, holder: str, patience_seconds: float, *, pass_on: bool = False) -> str:
         """Take the ticket out of the record; what became of it."""
 
-        async def withdraw(elector: Elector, _: Departure) -> str:
+        async def withdraw(elector: Elector, *_: object) -> str:
             return await elector.conditions.withdraw(self.name, self.client.id, holder, pass_on=pass_on)
 
-        return await self.insist("withdraw", withdraw, patience_seconds)
+        return await self.insist("withdraw", withdraw, patience_seconds, holder)
 
     def pass_on(self, call: SharedCall) -> None:
         """The wait ends by an error or an interrupt: whoever is next shall have its notification, if it gets one."""
@@ -96,7 +96,7 @@ class ConditionUser(User):
         await self.client.open()
         call = self.begin("notify", self.new_id(), waiters=waiters)
 
-        async def notify(elector: Elector, _: Departure) -> int:
+        async def notify(elector: Elector, *_: object) -> int:
             return await elector.conditions.notify(self.name, self.client.id, call.id, waiters)
 
         try:

@@ -19,7 +19,7 @@ class EventUser(User):
         await self.client.open()
         call = self.begin("set" if is_set else "clear", self.new_id())
 
-        async def put(elector: Elector, _: Departure) -> EventSeen:
+        async def put(elector: Elector, *_: object) -> EventSeen:
             return await elector.events.put(self.name, self.client.id, call.id, is_set=is_set)
 
         try:
@@ -52,7 +52,7 @@ class EventUser(User):
     async def poll(self, since: int | None, wait_seconds: float) -> EventSeen:
         """One long poll, and the elector's answer."""
 
-        async def wait(elector: Elector, departure: Departure) -> EventSeen:
-            return await elector.events.wait(self.name, self.client.id, since, wait_seconds, departure)
+        async def wait(elector: Elector, departure: Departure, seconds: float) -> EventSeen:
+            return await elector.events.wait(self.name, self.client.id, since, seconds, departure)
 
         return await self.ask("wait", wait, wait_seconds)

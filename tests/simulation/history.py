@@ -90,6 +90,8 @@ class History:
     shared: list[SharedCall] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    dead: set[str] = field(default_factory=set)
+    """The clients that have crashed or ended."""
     attempts: list[Attempt] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)

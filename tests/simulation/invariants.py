@@ -9,6 +9,7 @@ Each function is pure and returns one sentence for each violation it finds.
     I5  takeover and hand-off in time                            the last calls of a run, the directed schedules;
                                                                  in quiet times: nobody_waits_for_a_free_lock
     I6  no hold without an owner                                 the end of a run: every lock gets free
+    I7  nothing of the other primitives is lost or made up       shared_invariants
     I8  every call returns in time                               calls_return_in_time
     I9  sessions and versions never go back                      sessions_never_go_back, versions_rise
 """
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from elector_server.rules.session import observation_seconds
 from metaparticle_sync import wire
+from tests.simulation import shared_invariants
 from tests.simulation.history import Belief, Call, Check, History
 from tests.simulation.recorder import Commit
 
@@ -53,6 +55,7 @@ def check(world: World) -> None:
         AssertionError: with every violation.
     """
     found = list(violations(world.history, world.shared.commits))
+    found += shared_invariants.violations(world.history, world.shared.commits)
     failed = [process.name for process in world.electors() if process.elector.background.failures]
     found += [f"{name}: a background task failed" for name in failed]
     assert not found, "\n".join(found)

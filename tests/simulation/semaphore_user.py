@@ -61,10 +61,8 @@ class SemaphoreUser(User):
     async def poll(self, holder: str, wait_seconds: float) -> PermitGranted | None:
         """One long poll, and the elector's answer."""
 
-        async def acquire(elector: Elector, departure: Departure) -> PermitGranted | None:
-            return await elector.semaphores.acquire(
-                self.name, self.client.id, holder, self.terms, wait_seconds, departure
-            )
+        async def acquire(elector: Elector, departure: Departure, seconds: float) -> PermitGranted | None:
+            return await elector.semaphores.acquire(self.name, self.client.id, holder, self.terms, seconds, departure)
 
         return await self.ask("acquire", acquire, wait_seconds)
 
@@ -83,7 +81,7 @@ class SemaphoreUser(User):
         return call
 
     async def _release(self, call: SharedCall, own: Sequence[str]) -> None:
-        async def release(elector: Elector, _: Departure) -> int:
+        async def release(elector: Elector, *_: object) -> int:
             return await elector.semaphores.release(
                 self.name, self.client.id, call.id, self.terms, call.details["permits"], own
             )

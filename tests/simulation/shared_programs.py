@@ -72,7 +72,7 @@ class SemaphoreProgram(Program):
         if self._random.random() < 0.1:
             await user.release(permits=self._random.randint(1, 2))
             return
-        hold = await user.acquire(self._timeout())
+        hold = await user.acquire(min(self._timeout(), 5 * self._terms.lease_seconds if self._kept() else FOREVER))
         second = await user.acquire(0.0) if hold is not None and self._random.random() < 0.2 else None
         holds = [each for each in (hold, second) if each is not None]
         await self._work()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
 
+from elector_server.barriers import ABORT
 from elector_server.rules import shared
 from tests.simulation import invariants, shared_invariants
 from tests.simulation.barrier_user import BarrierUser
@@ -36,12 +37,12 @@ class SharedRun(RandomRun):
             name="s",
             limit=random.choice([1, 1, 2, 3]),
             bounded=random.random() < 0.3,
-            parties=random.randint(1, min(3, sum(self._settings.clients_per_pod))),
+            parties=random.randint(2, min(3, sum(self._settings.clients_per_pod))),
             lease_seconds=self._lease_seconds,
             is_quiet=lambda: world.history.first_fault_at is None,
         )
         self._all_have_ended = False
-        self._operations_remembered = random.choice([4, 32])
+        self._operations_remembered = random.choice([8, 32])
 
     async def run(self) -> None:
         with remembers(self._operations_remembered):
@@ -70,25 +71,22 @@ class SharedRun(RandomRun):
 
     async def _wake(self, waker: SimulatedClient) -> None:
         """Let whoever waits for ever go on."""
-        if self.kind == "event":
-            event = EventUser(waker, self._terms.name)
-            while await event.put(is_set=True) is None:
-                pass
-        elif self.kind == "barrier":
-            barrier = BarrierUser(waker, self._terms.name, self._terms.parties)
-            while await barrier.change("abort") is None:
-                pass
-        elif self.kind == "condition":
-            await self._notify_all(waker)
+        wakes = {"event": self._set, "barrier": self._abort, "condition": self._notify_all}
+        while self.kind in wakes and not self._all_have_ended:
+            await wakes[self.kind](waker)
+            await asyncio.sleep(0.5 * self._lease_seconds)
+
+    async def _set(self, waker: SimulatedClient) -> None:
+        await EventUser(waker, self._terms.name).put(is_set=True)
+
+    async def _abort(self, waker: SimulatedClient) -> None:
+        await BarrierUser(waker, self._terms.name, self._terms.parties).change(ABORT)
 
     async def _notify_all(self, waker: SimulatedClient) -> None:
-        condition = ConditionUser(waker, self._terms.name)
-        while not self._all_have_ended:
-            hold = await waker.acquire(LOCK_OF_CONDITION, FOREVER)
-            if hold is not None:
-                await condition.notify(None)
-                await waker.release(hold)
-            await asyncio.sleep(0.2 * self._lease_seconds)
+        hold = await waker.acquire(LOCK_OF_CONDITION, FOREVER)
+        if hold is not None:
+            await ConditionUser(waker, self._terms.name).notify(None)
+            await waker.release(hold)
 
     async def _last_calls(self) -> None:
         bound = self._world.history.final_bound_seconds = invariants.heal_bound_seconds(self._world)
@@ -100,6 +98,7 @@ class SharedRun(RandomRun):
                 await client.run(client.close_surely())
 
     async def _last_event(self, fresh: list[SimulatedClient], _: float) -> None:
+        await fresh[0].run(self._set(fresh[0]))
         for client in fresh:
             assert await client.run(EventUser(client, self._terms.name).wait(FOREVER)), "what was set did not stay set"
 
@@ -128,8 +127,8 @@ class SharedRun(RandomRun):
         assert await waiting, "the last waiter was not notified"
 
     async def _last_barrier(self, fresh: list[SimulatedClient], _: float) -> None:
-        users = [BarrierUser(self._world.add_client(fresh[index % len(fresh)].pod), self._terms.name, self._terms.parties)
-                 for index in range(self._terms.parties)]  # fmt: skip
+        pods = [fresh[index % len(fresh)].pod for index in range(self._terms.parties)]
+        users = [BarrierUser(self._world.add_client(pod), self._terms.name, self._terms.parties) for pod in pods]
         assert await users[0].client.run(users[0].reset()) is not None
         indices = await asyncio.gather(*(user.client.run(user.wait(FOREVER, 0.1)) for user in users))
         assert sorted(map(str, indices)) == [str(index) for index in range(self._terms.parties)], f"{indices}"

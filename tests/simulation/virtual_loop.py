@@ -195,6 +195,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         error = context.get("exception")
+        if "future" in context and not isinstance(context["future"], asyncio.Task):
+            return  # Whoever was going to look at it has crashed.
         self.failures.append(f"{context.get('message')}: {error!r}")
 
     def dispose(self) -> None:

@@ -1,0 +1,202 @@
+"""Deliberate bugs in what an elector does with shared records: the loop that writes, its members, restarts, repeats."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Edit, Mutant
+
+BARRIERS = "elector_server/barriers.py"
+CLIENT_SESSIONS = "elector_server/client_sessions.py"
+CONDITIONS = "elector_server/conditions.py"
+DECIDING = "elector_server/deciding.py"
+EVENTS = "elector_server/events.py"
+KEEPER = "elector_server/session_keeper.py"
+NAMED = "elector_server/named_record.py"
+SEMAPHORES = "elector_server/semaphores.py"
+
+SHARED_LOOP = (
+    Mutant(
+        "loop: a ticket of another elector's is taken for one's own",
+        (
+            Edit(
+                SEMAPHORES,
+                "self._ask_to_join(record, member, change, lambda _: False)",
+                "self._ask_to_join(record, member, change, lambda _: True)",
+            ),
+        ),
+        ("a_holder_id_that_waits_at_another_elector",),
+    ),
+    Mutant(
+        "loop: unclaimed permits are given away at once after an adoption",
+        (Edit(DECIDING, "return claimant.hold.epoch == wishes.epoch or not wishes.in_grace", "return True"),),
+        ("unclaimed_permits_wait_for_their_clients",),
+    ),
+    Mutant(
+        "loop: unclaimed permits are never given away",
+        (Edit(DECIDING, "return claimant.hold.epoch == wishes.epoch or not wishes.in_grace", "return False"),),
+        ("unclaimed_permits_wait_for_their_clients",),
+    ),
+    Mutant(
+        "loop: what the record remembers is not looked at",
+        (
+            Edit(
+                DECIDING,
+                "if record is not None and request.is_remembered and request.id in record.operations:",
+                "if False:",
+            ),
+        ),
+        ("a_lost_answer_to_a_set", "a_set_whose_elector_dies_before_it_answers"),
+    ),
+    Mutant(
+        "loop: an operation that may be forgotten is done again",
+        (Edit(DECIDING, "    elif before is not None and _may_be_forgotten(request, before):\n", "    elif False:\n"),),
+        ("a_release_that_the_record_has_forgotten",),
+    ),
+    Mutant(
+        "loop: whoever asks again after a long time has it done again",
+        (Edit(NAMED, "        self._operations.add(operation)\n        return", "        return"),),
+        ("a_release_repeated_long_after_it_was_done",),
+    ),
+    Mutant(
+        "loop: an unchanged record is not read again before it answers",
+        (Edit(NAMED, "if any(request.number > self._read_number for request, _ in decision.answers):", "if False:"),),
+        ("a_refusal_from_what_was_known_before",),
+    ),
+    Mutant(
+        "loop: a permit of the session before is granted in this one",
+        (
+            Edit(
+                NAMED,
+                "            if session is None or member.claimant.hold.session != session.id:\n",
+                "            if False:\n",
+            ),
+            Edit(
+                SEMAPHORES,
+                "if session is None or not session.is_valid() or session.id != member.claimant.hold.session:",
+                "if session is None:",
+            ),
+        ),
+        ("a_waiter_of_a_lost_session_queues_anew",),
+    ),
+    Mutant(
+        "loop: the observation begins anew with each poll",
+        (
+            Edit(
+                NAMED,
+                "            if self._watch.is_open:\n                self._stay()\n",
+                "            self._watch.depend_on(None)\n",
+            ),
+        ),
+        ("a_takeover_takes_longer_than_a_poll",),
+    ),
+    Mutant(
+        "loop: the claimants of ended sessions stay",
+        (Edit(DECIDING, "        if at.ended(claimant.hold.session):\n", "        if False:\n"),),
+        ("permits_of_a_lost_session_come_back", "a_machine_dies_while_its_party_waits"),
+    ),
+    Mutant(
+        "loop: unclaimed records are not tidied after the grace",
+        (Edit(KEEPER, "            await self._tidy_records_of(session.id)\n", "            pass\n"),),
+        ("unclaimed_permits_wait_for_their_clients",),
+    ),
+    Mutant(
+        "loop: what a client that is gone had stays",
+        (Edit(CLIENT_SESSIONS, "            record.leave(holder)\n", "            pass\n"),),
+        ("a_waiter_that_fell_silent_gets_no_permit", "the_acting_party_dies"),
+    ),
+    Mutant(
+        "loop: an unnamed record stays when nobody is left",
+        (Edit(CLIENT_SESSIONS, "self._core.recorded(*used).remove()", "self._core.recorded(*used).kick()"),),
+        ("an_unnamed_record_goes_with_its_maker",),
+    ),
+    Mutant(
+        "event: a waiter forgets when its wait began",
+        (
+            Edit(
+                EVENTS,
+                "begun = rules.generation_of(event) if since is None else since",
+                "begun = rules.generation_of(event)",
+            ),
+        ),
+        ("a_set_and_a_clear_between_two_polls",),
+    ),
+    Mutant(
+        "condition: a repeated withdrawal was not notified",
+        (
+            Edit(CONDITIONS, "unknown = WITHDRAWN if pass_on else NOTIFIED", "unknown = WITHDRAWN"),
+            Edit(
+                CONDITIONS,
+                "record.operation(operation, change, lambda _: unknown)",
+                "record.request(operation, change, lambda _: unknown)",
+            ),
+        ),
+        ("a_withdrawal_that_is_repeated",),
+    ),
+    Mutant(
+        "condition: a notification waits for ever for a waiter that does not come for it",
+        (
+            Edit(
+                CONDITIONS,
+                "            if member.polls == polls and was_notified and is_notified:\n",
+                "            if False:\n",
+            ),
+        ),
+        ("a_notified_waiter_does_not_come_for_it",),
+    ),
+    Mutant(
+        "condition: nobody looks whether an absent waiter was notified",
+        (
+            Edit(
+                CONDITIONS,
+                "condition = await self._fresh(record)  # Nobody looks",
+                "condition = record.record  # Nobody looks",
+            ),
+        ),
+        ("a_notified_waiter_does_not_come_for_it",),
+    ),
+    Mutant(
+        "condition: an interrupt just after the answer loses the notification",
+        (
+            Edit(
+                CONDITIONS,
+                "                return rules.notify(condition, at, 1)[0], WITHDRAWN\n",
+                "                raise NoTicket\n",
+            ),
+        ),
+        ("a_waiter_is_interrupted_when_it_has_just_been_told",),
+    ),
+    Mutant(
+        "barrier: a lost session tells its parties that it is broken",
+        (
+            Edit(
+                BARRIERS,
+                "    if barrier is None or not member.has_joined:\n",
+                "    if member.lost is not None:\n        return Outcome.BROKEN\n    if not member.has_joined:\n",
+            ),
+        ),
+        ("a_party_passes_while_its_elector_is_cut_off",),
+    ),
+    Mutant(
+        "barrier: a read that finds nothing breaks it",
+        (Edit(BARRIERS, "    if barrier is None or not member.has_joined:\n", "    if not member.has_joined:\n"),),
+        ("a_stale_read_of_a_missing_barrier",),
+    ),
+    Mutant(
+        "barrier: a party that leaves is not told that it has passed",
+        (
+            Edit(
+                BARRIERS,
+                "raise NotStanding(Outcome.BROKEN if place is None else rules.outcome(barrier, holder, place))",
+                "raise NotStanding(Outcome.BROKEN)",
+            ),
+        ),
+        ("a_party_leaves_when_it_has_just_passed",),
+    ),
+    Mutant(
+        "barrier: an arrival that was not answered is forgotten with the session",
+        (
+            Edit(BARRIERS, "            self._remember(holder, member.place)  # Should", "            0  # Should"),
+            Edit(BARRIERS, "return rules.place_of(barrier, holder) or self._places.get(holder) or", "return"),
+        ),
+        ("an_arrival_is_not_answered_before_the_session_is_lost",),
+    ),
+)
