@@ -137,7 +137,7 @@ class Barriers(Participants[Barrier]):
         self, record: NamedRecord[Barrier], member: Member, wait_seconds: float, departure: Departure
     ) -> Arrival:
         try:
-            seen = await record.until(partial(_seen, member), wait_seconds, departure)
+            seen = await record.until(partial(_seen, record, member), wait_seconds, departure)
         except (TimeoutError, Departed):
             self._check_silence(record)
             seen = Outcome.WAITING
@@ -242,9 +242,11 @@ class Barriers(Participants[Barrier]):
         return self._problem(name, error)
 
 
-def _seen(member: Member, barrier: Barrier | None) -> Outcome | None:
+def _seen(record: NamedRecord[Barrier], member: Member, barrier: Barrier | None) -> Outcome | None:
     """What the record says, and nothing else: a party whose session was lost may have passed with the others."""
-    if barrier is None or not member.has_joined:
-        return None  # A record that a read does not find may be there.
+    if not member.has_joined:
+        return None
+    if barrier is None and record.version == 0:
+        return None  # Of a record that was never seen here, a read proves nothing: it may be there.
     outcome = rules.outcome(barrier, member.holder, member.place)
     return None if outcome is Outcome.WAITING else outcome

@@ -326,13 +326,26 @@ class NamedLock:
         if record is not None and record.version >= self._version:
             self._know(record.version, record)
             self._check_hold()
-        elif record is None and self._version == before:
+        elif record is None and self._version == before and await self._is_proven_free():
             self._known, self._lock = Known.FREE, None
         if self._known is Known.HELD and (self._version > before or not refused):
             return  # By this read, or by a watch, which has shown something newer meanwhile.
         # The record went away, or the read shows nothing newer than what was refused: the next write tells, and a
         # pause keeps this from spinning.
         await core.clock.sleep(STALE_READ_SECONDS * core.random.uniform(0.5, 1.5))
+
+    async def _is_proven_free(self) -> bool:
+        """Whether a read that found nothing can be believed: a presented hold may be younger than what was read."""
+        youngest = max((presented.token or 0 for presented in self._presented.values()), default=0)
+        if youngest == 0:
+            return True
+        core = self._core
+        listing = await attempt(
+            core.clock, core.durations.attempt_seconds, lambda: core.store.list(KIND, name=self.name)
+        )
+        for record in listing.records:
+            self.see(record.version, record)
+        return not listing.records and listing.version >= youngest
 
     async def _hand_on(self, session: OwnSession) -> None:
         lock, version = self._locked(), self._version

@@ -343,21 +343,29 @@ class Semaphores(Participants[Semaphore]):
         self, record: NamedRecord[Semaphore], member: Member, hold: PresentedHold, seconds: float
     ) -> bool | None:
         """Whether a permit that was presented, now or before, stands in the record in our name."""
-
-        def see(_: Semaphore | None) -> bool | None:
-            if member.lost is not None or isinstance(member.refused, NotThere):
-                return False
-            return True if member.has_joined else None
-
         try:
-            is_confirmed = await record.until(see, seconds, Staying())
+            is_confirmed = await record.until(partial(_is_decided, member), seconds, Staying())
         except TimeoutError:
-            return None  # A confirmation that lands later finds whose it is.
+            # A confirmation that lands later finds whose it is; a refusal that comes later is told by itself.
+            self._core.background.start(self._tell_late(record, member, hold))
+            return None
         if is_confirmed:
             self._core.count("confirmations")
             return True
         self._drop(record, member)
         return False if member.lost is not None else self._is_told_returned(member.client, hold)
+
+    async def _tell_late(self, record: NamedRecord[Semaphore], member: Member, hold: PresentedHold) -> None:
+        try:
+            seconds = self._core.durations.lease_seconds
+            is_confirmed = await record.until(partial(_is_decided, member), seconds, Staying())
+        except TimeoutError:
+            return  # Its client asks again.
+        if is_confirmed or record.members.get(hold.holder) is not member:
+            return
+        self._drop(record, member)
+        if self._is_told_returned(member.client, hold) is False:
+            member.lose("the store no longer shows this hold")
 
     def _is_told_returned(self, client: Client, hold: PresentedHold) -> bool | None:
         """A permit of a session that goes on was given back by somebody else: its client loses nothing."""
@@ -380,7 +388,7 @@ class Semaphores(Participants[Semaphore]):
                     await self._look_at(record)
 
     async def _look_at(self, record: NamedRecord[Semaphore]) -> None:
-        told = [member for member in record.members.values() if member.is_told]
+        told = [member for member in record.members.values() if member.is_told and member.has_joined]
         try:
             semaphore = await self._fresh(record)
         except StoreDown:
@@ -396,6 +404,13 @@ class Semaphores(Participants[Semaphore]):
         elif semaphore.standing(member.holder) is None:
             self._drop(record, member)
             self._tell_returned(member.client, record.name, member.holder)
+
+
+def _is_decided(member: Member, _: Semaphore | None) -> bool | None:
+    """Whether a permit that was presented stands; None while nobody knows."""
+    if member.lost is not None or isinstance(member.refused, NotThere):
+        return False
+    return True if member.has_joined else None
 
 
 def described(user: Claimant | None) -> str:

@@ -34,7 +34,8 @@ async def test_an_operation_that_is_sent_again_is_done_once(elector: InProcess) 
     await put(elector, is_set=True, operation=operation)
     await put(elector, is_set=False)
     repeated = await put(elector, is_set=True, operation=operation)
-    assert repeated.json == {"name": "go", "is_set": False, "generation": 1}  # As it is by then.
+    assert repeated.json == {"name": "go", "is_set": True, "generation": 1}  # What it was answered before.
+    assert (await wait(elector)).json == {"name": "go", "is_set": False, "generation": 1}
 
 
 @in_virtual_time

@@ -19,11 +19,6 @@ FRESH_HOLDER: dict[str, tuple[str, str, dict[str, Any]]] = {
     "a wait without a ticket": ("PUT", "/conditions/x", {"enqueued": True}),
     "a withdrawal without a ticket": ("DELETE", "/conditions/x", {}),
     "a party that leaves and never came": ("DELETE", "/barriers/x", {}),
-    "a party that says it has arrived": (
-        "PUT",
-        "/barriers/x",
-        PARTIES | {"arrived": {"generation": 0, "index": 0}},
-    ),
     "an opening by nobody": (
         "POST",
         "/barriers/x",

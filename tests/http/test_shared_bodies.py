@@ -71,7 +71,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
     "enqueued": [(None, "true or false"), (1, "true or false")],
     "waiters": [(0, "from 1 to 2147483647"), (-1, "from 1"), (2**31, "2147483647"), (1.5, "whole"), (True, "whole")],
     "pass_on": [(None, "true or false"), (1, "true or false")],
-    "parties": [(None, "from 1 to 2147483647"), (0, "from 1"), (2**31, "2147483647"), (2.0, "whole"), (True, "whole")],
+    "parties": [(None, "from 1 to 1000"), (0, "from 1"), (1001, "1000"), (2.0, "whole"), (True, "whole")],
     "acts": [(None, "true or false"), ("no", "true or false")],
     "arrived": [
         (7, "an object with generation, index"),
