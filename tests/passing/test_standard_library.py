@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import pytest
 
 from metaparticle_sync import Condition, Lock, RLock
-from tests.passing.records import wait_until_gone
 from tests.passing.sharing_program import LOCK_NAME, PROCESSES, SLOTS, TURNS, HalvesHandler
 from tests.passing.ways import METHODS, FromThread
 from tests.processes.electors import LONG
@@ -30,7 +29,6 @@ def test_shared_memory_with_our_lock(machine: Machine, method: str, kind: str, w
     assert program.exit_code() == 0
     counts = [int(number) for number in program.said().split()]
     assert counts == [PROCESSES * TURNS] * (SLOTS if what == "array" else 1)
-    wait_until_gone(elector)
 
 
 @pytest.mark.parametrize("method", METHODS)
