@@ -153,7 +153,9 @@ class NamedLock:
     def _at_fork_reinit(self) -> None:
         """For the standard library after a fork: the lock is free, as far as this process is concerned."""
         self._entered.clear()
-        if self._shared.hold is not None:
+        hold = self._shared.hold
+        # A hook that was registered before ours may call this in a child that has not forgotten its parent's hold yet.
+        if hold is not None and hold.process == os.getpid():
             with suppress(LockLost):
                 self._let_go()
 

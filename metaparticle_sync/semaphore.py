@@ -191,7 +191,8 @@ class Semaphore:
         """For the standard library after a fork: nothing is held, as far as this process is concerned."""
         self._entered.clear()
         self._shared.losses.clear()
-        held = len(self._shared.permits)
+        # A hook that was registered before ours may call this in a child that has not forgotten its parent's yet.
+        held = sum(permit.process == os.getpid() for permit in self._shared.permits.values())
         if held:
             with suppress(LockLost):
                 self._release(held, None)

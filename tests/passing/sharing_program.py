@@ -12,7 +12,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from metaparticle_sync import BoundedSemaphore, Condition, Lock, RLock
+from metaparticle_sync import Barrier, BoundedSemaphore, Condition, Lock, RLock
+from tests.passing.kinds import PATIENCE_SECONDS
 
 PROCESSES = 3
 TURNS = 10
@@ -26,16 +27,30 @@ MAKERS = {
 LOCK_NAME = "one line at a time"
 
 
+def begin_together() -> None:
+    Barrier(PROCESSES, name="begin").wait(PATIENCE_SECONDS)
+
+
+def be_in_the_midst() -> None:
+    """Long enough for the others to come in between, were it not for the lock."""
+    threading.Event().wait(0.003)
+
+
 def count(value: Any) -> None:
+    begin_together()
     for _ in range(TURNS):
         with value.get_lock():
-            value.get_obj().value += 1
+            number = value.get_obj().value
+            be_in_the_midst()
+            value.get_obj().value = number + 1
 
 
 def count_in_all(array: Any) -> None:
+    begin_together()
     for _ in range(TURNS):
         with array.get_lock():
             numbers = array.get_obj()[:]
+            be_in_the_midst()
             for slot, number in enumerate(numbers):
                 array.get_obj()[slot] = number + 1
 
@@ -56,9 +71,11 @@ class HalvesHandler(logging.Handler):
         for half in (text, f"{text}\n"):
             with self._path.open("a") as file:
                 file.write(half)
+            be_in_the_midst()
 
 
 def write_lines(path: Path) -> None:
+    begin_together()
     write_with(HalvesHandler(path))
 
 

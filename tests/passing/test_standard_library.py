@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import pytest
 
 from metaparticle_sync import Condition, Lock, RLock
-from tests.passing.records import wait_until_gone
 from tests.passing.sharing_program import LOCK_NAME, PROCESSES, SLOTS, TURNS, HalvesHandler
 from tests.passing.ways import METHODS, FromThread
 from tests.processes.electors import LONG
@@ -30,7 +29,6 @@ def test_shared_memory_with_our_lock(machine: Machine, method: str, kind: str, w
     assert program.exit_code() == 0
     counts = [int(number) for number in program.said().split()]
     assert counts == [PROCESSES * TURNS] * (SLOTS if what == "array" else 1)
-    wait_until_gone(elector)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -143,3 +141,25 @@ def test_a_mutex_that_is_given_to_a_queue_afterwards(elector):
     assert getting.result() == 7
     with items.mutex:
         assert FromThread(lambda _: items.mutex.acquire(blocking=False), None).result() is False
+
+
+REINIT_IN_A_CHILD = """
+import os
+from metaparticle_sync import Condition, Lock, RLock, Semaphore
+
+made = []
+os.register_at_fork(after_in_child=lambda: [primitive._at_fork_reinit() for primitive in made])
+made += [Lock(), RLock(), Semaphore(1), Condition()]  # Later than the hook, so theirs comes after it.
+for primitive in made:
+    primitive.acquire()
+if os.fork() == 0:
+    os._exit(sum(primitive.acquire(blocking=False) for primitive in made))
+print(os.waitstatus_to_exitcode(os.wait()[1]), *[bool(primitive.held) for primitive in made[:3]], made[3].locked())
+"""
+
+
+def test_a_hook_that_begins_anew_in_a_child_releases_nothing_of_its_parent(machine: Machine):
+    elector = machine.elector(LONG)
+    program = machine.program(["-c", REINIT_IN_A_CHILD], {"METAPARTICLE_SYNC_URL": elector.url})
+    assert program.exit_code() == 0
+    assert program.said().split() == ["0", "True", "True", "True", "True"]

@@ -103,6 +103,21 @@ def test_an_elector_that_comes_back_costs_nobody_anything(machine: Machine, faul
     crowd.all_go_on()
 
 
+def test_who_comes_back_is_not_taken_for_gone_when_the_grace_is_over(machine: Machine):
+    crowd = Crowd(machine, SHORT)
+    gone, other = machine.member(crowd.elector), machine.member(crowd.elector)
+    for member in (gone, other):
+        member.make("Semaphore", "of the gone", 1)
+    assert gone.call("of the gone", "acquire")
+    crowd.elector.kill()
+    gone.kill()
+    crowd.elector.start()
+    assert other.call("of the gone", "acquire")  # Nobody came back for it: the grace is over.
+    other.call("of the gone", "release")
+    crowd.all_wait()
+    crowd.all_go_on()
+
+
 def test_two_deaths_in_a_row_cost_nobody_anything(machine: Machine):
     crowd = Crowd(machine, LONG)
     kill_both(crowd.elector)
