@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from elector_server.clients import Client, Clients, ClientStream, Loss
+from elector_server.rules import semaphore
 from elector_server.rules.lock import KIND
 from elector_server.views import ClientStatus
 from elector_server.waiters import Presented
@@ -142,13 +143,14 @@ class ClientSessions:
 
     def _gone(self, client: Client, reason: str) -> None:
         if client.holds or client.waiting or client.members:
+            permits = _permits(client)
             log.info(
                 "client %s (%s) is gone, %s: %d of its holds and %d of its waits end",
                 client.id[:8],
                 client.process,
                 reason,
-                len(client.holds),
-                len(client.waiting) + len(client.members),
+                len(client.holds) + permits,
+                len(client.waiting) + len(client.members) - permits,
             )
         for holder, name in [*client.holds.items(), *client.waiting.items()]:
             self._core.give_up(name, client, holder)
@@ -165,3 +167,10 @@ class ClientSessions:
         for used in left:
             if self._core.users.is_left(used):
                 self._core.recorded(*used).remove()
+
+
+def _permits(client: Client) -> int:
+    """How many of its members are permits that it was told it holds."""
+    records = ((holder, record) for holder, record in client.members.items() if record.kind == semaphore.KIND)
+    members = [record.members.get(holder) for holder, record in records]
+    return sum(member is not None and member.is_told for member in members)

@@ -105,6 +105,8 @@ class Barrier:
         unavailable_seconds: float = _waiting.UNAVAILABLE_SECONDS_DEFAULT,
     ) -> None:
         count = _checked_parties(parties)
+        if isinstance(action, str):  # `threading` would find out when all have arrived.
+            raise TypeError(f"action is a callable, not {action!r}; the name of a barrier is given by name=")
         self._unavailable_seconds = _waiting.checked_unavailable_seconds(unavailable_seconds)
         self._action = action
         self._timeout = timeout
@@ -302,6 +304,8 @@ def _explained(shared: SharedBarrier, refusal: Refused) -> Exception | None:
 
 
 def _checked_parties(parties: Any) -> int:
+    if isinstance(parties, str):  # Of most primitives the name is the first argument.
+        raise TypeError(f"parties is a number, not {parties!r}; the name of a barrier is given by name=")
     count = operator.index(parties)
     if count < 1:
         raise ValueError("parties must be > 0")

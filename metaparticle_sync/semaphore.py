@@ -236,6 +236,8 @@ def _described(limit: int, is_bounded: bool) -> str:  # noqa: FBT001 -- one word
 
 
 def _checked_value(value: Any) -> int:
+    if isinstance(value, str):  # Of most primitives the name is the first argument.
+        raise TypeError(f"value is a number, not {value!r}; the name of a semaphore is given by name=")
     limit = operator.index(value)
     if limit < 0:
         raise ValueError("semaphore initial value must be >= 0")

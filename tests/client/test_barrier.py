@@ -173,6 +173,12 @@ def test_arguments_of_the_constructor():
         Barrier(wire.PARTIES_MAX + 1)
     with pytest.raises(TypeError):
         Barrier(1.5)
+    with pytest.raises(TypeError, match=r"^parties is a number, not 'phase'; the name of a barrier is given by name=$"):
+        Barrier("phase")
+    with pytest.raises(
+        TypeError, match=r"^action is a callable, not 'phase'; the name of a barrier is given by name=$"
+    ):
+        Barrier(4, "phase")
     with pytest.raises(ValueError, match="unavailable_seconds"):
         Barrier(1, unavailable_seconds=0)
     with pytest.raises(ValueError, match="name"):

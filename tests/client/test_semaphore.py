@@ -122,6 +122,8 @@ def test_arguments_of_the_constructor(kind):
         kind(1.5)
     with pytest.raises(TypeError):
         kind(1, "x")
+    with pytest.raises(TypeError, match=r"^value is a number, not 'gpu'; the name of a semaphore is given by name=$"):
+        kind("gpu")
     with pytest.raises(ValueError, match="on_lost"):
         kind(on_lost="explode")
     with pytest.raises(ValueError, match="unavailable_seconds"):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
+
+import pytest
 
 from metaparticle_sync import wire
 from tests.http.asking import Answer
@@ -328,3 +331,16 @@ async def test_lists_and_views_show_no_holder_id(elector: InProcess) -> None:
     for path in (GPU, "/semaphores"):
         shown = (await elector.ask("GET", path)).body.decode()
         assert [secret for secret in (*holders, waiter, elector.client) if secret in shown] == []
+
+
+@in_virtual_time
+async def close(elector: InProcess) -> None:
+    assert (await held(elector))[0]
+    assert (await elector.ask("DELETE", f"/sessions/{elector.client}")).status == 204
+
+
+def test_the_line_about_a_client_that_is_gone_counts_permits_as_holds(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "elector"):
+        close()
+    [line] = [message for message in caplog.messages if "is gone" in message]
+    assert line.endswith(": 2 of its holds and 0 of its waits end")
