@@ -400,6 +400,26 @@ def test_a_look_at_an_event_leaves_nothing_behind():
     asyncio.run(run())
 
 
+def test_a_party_that_did_not_hear_that_it_passed_does_not_come_twice():
+    """However much has happened since: the record has forgotten that it had come."""
+
+    async def run() -> None:
+        store = MemoryStore(1_000)
+        async with running(store) as elector:
+            clients = [await client_of(elector) for _ in range(2)]
+            await arriving(elector, clients[0], wire.new_id())
+            last = wire.new_id()
+            passed = await arriving(elector, clients[1], last)
+            assert (passed.outcome, passed.place) == (Outcome.PASSED, Place(0, 1))
+            for _ in range(OPERATIONS_REMEMBERED):
+                for client in clients:
+                    await arriving(elector, client, wire.new_id())
+            assert await arriving(elector, clients[1], last) == passed
+            assert (await shown(store, "barrier", "b"))["arrived"] == []
+
+    asyncio.run(run())
+
+
 class Mute(Gated):
     """The answers to so many writes are lost."""
 
