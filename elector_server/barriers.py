@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from elector_server.answered import Answered
 from elector_server.parking import Departed, Departure
 from elector_server.participants import Member, Participants, end_of, once
 from elector_server.problems import BarrierBroken, HolderDead, PartiesMismatch
@@ -50,6 +51,8 @@ class Barriers(Participants[Barrier]):
     def __init__(self, core: Core, client_sessions: ClientSessions) -> None:
         super().__init__(core, client_sessions, KIND)
         self._places: dict[str, Place] = {}
+        self._passed = Answered(core.clock)
+        """Where parties stood that were told that they passed: who did not hear it may ask as if it had never come."""
 
     async def arrive(
         self,
@@ -75,6 +78,8 @@ class Barriers(Participants[Barrier]):
         if holder in self._core.dead:
             return await self._of_one_given_up(record, holder, arrived)
         member = self._member(record, client, holder)
+        if member is None and (KIND, name, holder) in self._passed:
+            return Arrival(name, holder, Outcome.PASSED, self._passed[KIND, name, holder])
         if member is None and arrived is not None:
             member = await self._from_before(record, client, holder, arrived)
         elif member is None:
@@ -148,6 +153,7 @@ class Barriers(Participants[Barrier]):
             raise BarrierBroken(record.name)
         if seen is Outcome.PASSED:
             self._remember(member.holder, member.place)
+            self._passed.add((KIND, record.name, member.holder), member.place)
             self._core.count("barrier_passes")
             self._drop(record, member)
         return Arrival(record.name, member.holder, seen, member.place)

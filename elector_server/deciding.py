@@ -47,6 +47,8 @@ class Request(Generic[R]):
         is_remembered: whether the record remembers it; else it may be repeated.
         sent: the answer that holds if the write that was sent last has had its effect.
         sent_over: how many operations the record counted before that write; None if it certainly had no effect.
+        sent_with: the last operation in that write. A write has its effect as a whole, and a later one that carries
+            more ends with another operation: so where this one is remembered, all that were sent with it were done.
     """
 
     id: str
@@ -56,6 +58,14 @@ class Request(Generic[R]):
     is_remembered: bool = True
     sent: Any = None
     sent_over: int | None = None
+    sent_with: str = ""
+
+    def is_done_in(self, record: Shared) -> bool:
+        """Whether the record remembers it, or the last one of those that were sent with it."""
+        was_sent = self.sent_over is not None
+        return (self.is_remembered and self.id in record.operations) or (
+            was_sent and self.sent_with in record.operations
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,19 @@ class Decision(Generic[R]):
     record: R | None
     changed: bool = False
     answers: list[tuple[Request[R], Any]] = field(default_factory=list)
+    last: str = ""
+    """The last operation that it applies."""
+
+    def note_sending(self, before: R | None) -> None:
+        """It is about to be written over what was `before`."""
+        count = 0 if before is None else before.operations.count
+        for request, answer in self.answers:
+            request.sent, request.sent_over, request.sent_with = answer, count, self.last
+
+    def note_refused(self) -> None:
+        """That certainly had no effect."""
+        for request, _ in self.answers:
+            request.sent = request.sent_over = None
 
 
 def decide(before: R | None, at: At, wishes: Wishes[R]) -> Decision[R]:
@@ -115,7 +138,7 @@ def decide(before: R | None, at: At, wishes: Wishes[R]) -> Decision[R]:
 
 def _apply(request: Request[R], before: R | None, at: At, decision: Decision[R]) -> None:
     record = decision.record
-    if record is not None and request.is_remembered and request.id in record.operations:
+    if record is not None and before is not None and request.is_done_in(before):
         answer = request.again(record) if request.sent_over is None else request.sent
     elif before is not None and _may_be_forgotten(request, before):
         answer = OutcomeForgotten("nobody can know whether it was done: too much has changed since")
@@ -126,12 +149,15 @@ def _apply(request: Request[R], before: R | None, at: At, decision: Decision[R])
             answer = refusal
         else:
             decision.record = changed.remembering(request.id) if request.is_remembered else changed
+            decision.last = request.id if request.is_remembered else decision.last
             decision.changed = decision.changed or decision.record != record
     decision.answers.append((request, answer))
 
 
 def _may_be_forgotten(request: Request[R], record: R) -> bool:
-    return request.sent_over is not None and record.operations.may_have_forgotten(request.sent_over)
+    if not request.is_remembered or request.sent_over is None:
+        return False
+    return record.operations.may_have_forgotten(request.sent_over)
 
 
 def _without_strays(record: R, at: At, wishes: Wishes[R]) -> tuple[R, bool]:

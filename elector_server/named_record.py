@@ -20,7 +20,7 @@ from elector_server.looks import Looks
 from elector_server.parking import Departure
 from elector_server.problems import HolderDead, OutcomeLost, StoreDown
 from elector_server.record_watch import RecordWatch
-from elector_server.rules.shared import At, Shared
+from elector_server.rules.shared import At
 from elector_server.seen_versions import StoreWentBack
 from elector_server.store import Conflict, Exists, Record, StoreUnavailable
 from elector_server.trouble import Silence, Trouble
@@ -411,8 +411,7 @@ class NamedRecord(Generic[R]):
         core, store, record = self._core, self._core.store, decision.record
         if record is None:
             raise RuntimeError(f"{self.kind} {self.name!r}: a change was decided without a record")
-        for request, answer in decision.answers:
-            request.sent, request.sent_over = answer, _count(self._record)
+        decision.note_sending(self._record)
         told, left, number, version = self._heard(), list(self._leaving), self._number, self._version
         is_new, index = self._record is None, self._index_under(session)
         record = record if is_new else record.written_over(version)
@@ -451,8 +450,7 @@ class NamedRecord(Generic[R]):
             return await settle(core.clock, core.random, core.durations.attempt_seconds, counted, session.is_valid)
         except (Exists, Conflict, StoreUnavailable):
             if sends == 1:
-                for request, _ in decision.answers:
-                    request.sent = request.sent_over = None
+                decision.note_refused()
             raise
 
     async def _delete(self, session: OwnSession) -> None:
@@ -526,10 +524,6 @@ class NamedRecord(Generic[R]):
         if not self._looks:
             self._watch.depend_on(None)
         self.kick()
-
-
-def _count(record: Shared | None) -> int:
-    return 0 if record is None else record.operations.count
 
 
 def _refuse(future: asyncio.Future[Any], error: Exception) -> None:

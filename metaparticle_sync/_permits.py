@@ -109,10 +109,10 @@ class SharedSemaphore(Shared):
 class _Return:
     """Permits on their way back, under one operation id: however often it is said, it is done once."""
 
-    def __init__(self, keeper: Keeper, shared: SharedSemaphore, own: list[Hold], others: int) -> None:
+    def __init__(self, keeper: Keeper, shared: SharedSemaphore) -> None:
         self.key = wire.new_id()
-        self.own = own
-        self.others = others
+        self.own: list[Hold] = []
+        self.others = 0
         """How many permits are released besides that this process does not hold."""
         self._keeper = keeper
         self._shared = shared
@@ -173,20 +173,29 @@ def release(
     if shared.held() < len(shared.permits):
         keeper.expire()
     losses: list[Hold] = []
+    returning = _Return(keeper, shared)
 
     def choose() -> list[Hold]:
         if entered is not None and shared.believes_in(entered):
-            return [entered]
-        losses.extend(shared.take_losses(count))
-        return shared.oldest(count - len(losses))
+            returning.own = [entered]
+        else:
+            losses.extend(shared.take_losses(count))
+            returning.own = shared.oldest(count - len(losses))
+        return returning.own
 
-    own = keeper.holds.part_with(choose)
-    others = count - len(losses) - len(own)
-    returning = _Return(keeper, shared, own, others - shared.take_given_back(others))
     try:
+        own = keeper.holds.part_with(choose)
+        others = count - len(losses) - len(own)
+        returning.others = others - shared.take_given_back(others)
         _release(keeper, shared, patience, returning)
     except (ElectorRefused, ValueError):
         shared.losses.extendleft(reversed(losses))  # Nothing was released: the next release tells of them.
+        raise
+    except ElectorUnavailable:
+        raise
+    except BaseException:  # An interrupt, at whatever line: nobody believes in these permits any more, so they go back.
+        keeper.holds.part_with(lambda: returning.own)
+        keeper.leave(returning)
         raise
     if losses:
         raise losses[0].loss()

@@ -12,6 +12,7 @@ import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from metaparticle_sync import wire
+from metaparticle_sync._answers import Refused
 from metaparticle_sync._calling import call_once, call_parked
 from metaparticle_sync._clock import now
 from metaparticle_sync._waiting import Patience
@@ -93,7 +94,14 @@ class Ticket:
 
     def _send(self, client: str, timeout: float) -> str:
         self._client = client
-        return self._keeper.sidecar.enqueue_ticket(self._path, client, self._holder, timeout)
+        enqueue = self._keeper.sidecar.enqueue_ticket
+        try:
+            return enqueue(self._path, client, self._holder, timeout)
+        except Refused as refusal:
+            if refusal.code != "holder_dead":
+                raise
+            self._holder = wire.new_id()  # The elector gave the first one up, while nothing was heard of us.
+            return enqueue(self._path, client, self._holder, timeout)
 
     def _ask(self, client: str, wait_seconds: float, timeout: float) -> str | None:
         self._client = client

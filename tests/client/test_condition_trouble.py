@@ -292,3 +292,14 @@ def test_what_is_no_elector_is_not_believed(elector, conditions, body):
                 act()
             elector.heal()
         assert condition._is_owned()
+
+
+def test_a_ticket_that_was_given_up_for_a_paused_process_is_drawn_anew(elector, conditions):
+    """The elector had not heard of it for too long when the repeated request came."""
+    elector.inject("PUT", "/conditions", refuses(409, "holder_dead"))
+    condition = Condition(name="q")
+    with condition:
+        assert condition.wait(0.05) is False
+    holders = [request.body["holder"] for request in elector.asked("PUT", "/conditions")]
+    assert holders[0] not in holders[1:]
+    assert conditions.waiting("q") == 0

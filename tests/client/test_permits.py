@@ -8,6 +8,7 @@ import pytest
 
 from metaparticle_sync import BoundedSemaphore, ElectorUnavailable, LockLost, Semaphore
 from metaparticle_sync._clock import now
+from metaparticle_sync._permits import SharedSemaphore
 from tests.client.fake_elector import eventually
 from tests.client.fake_semaphores import FakeSemaphores
 from tests.client.faults import drop, hang, refuses
@@ -377,6 +378,21 @@ def test_interrupted_releases_are_carried_out(semaphores, elector, interrupt_soo
         semaphore.release(2)
     assert eventually(lambda: semaphores["x"].value == 4)
     assert semaphore._keeper.holds.unconfirmed_first() == []
+
+
+def test_an_interrupt_before_anything_is_said_leaves_no_permit_behind(semaphores, monkeypatch):
+    """Nobody believes in them any more at that moment, and nobody else would ever give them back."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    semaphore = Semaphore(3, name="x")
+    semaphore.acquire()
+    monkeypatch.setattr(SharedSemaphore, "take_given_back", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        semaphore.release()
+    assert eventually(lambda: semaphores["x"].value == 3)
+    assert eventually(lambda: semaphore._keeper.holds.unconfirmed_first() == [])
 
 
 def test_losses_in_transit_are_not_told(semaphores, elector):

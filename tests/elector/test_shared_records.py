@@ -22,7 +22,7 @@ from elector_server.rules.barrier import Outcome, Place
 from elector_server.rules.semaphore import KIND, Terms
 from elector_server.rules.session import Session
 from elector_server.rules.shared import OPERATIONS_REMEMBERED
-from elector_server.store import Record
+from elector_server.store import OutcomeUnknown, Record
 from elector_server.store.memory import MemoryStore
 from metaparticle_sync import wire
 
@@ -396,5 +396,66 @@ def test_a_look_at_an_event_leaves_nothing_behind():
             client = await client_of(elector)
             assert not (await elector.events.wait("go", client, None, 0.0, Here())).is_set
             await eventually(lambda: not elector.records)
+
+    asyncio.run(run())
+
+
+def test_a_party_that_did_not_hear_that_it_passed_does_not_come_twice():
+    """However much has happened since: the record has forgotten that it had come."""
+
+    async def run() -> None:
+        store = MemoryStore(1_000)
+        async with running(store) as elector:
+            clients = [await client_of(elector) for _ in range(2)]
+            await arriving(elector, clients[0], wire.new_id())
+            last = wire.new_id()
+            passed = await arriving(elector, clients[1], last)
+            assert (passed.outcome, passed.place) == (Outcome.PASSED, Place(0, 1))
+            for _ in range(OPERATIONS_REMEMBERED):
+                for client in clients:
+                    await arriving(elector, client, wire.new_id())
+            assert await arriving(elector, clients[1], last) == passed
+            assert (await shown(store, "barrier", "b"))["arrived"] == []
+
+    asyncio.run(run())
+
+
+class Mute(Gated):
+    """The answers to so many writes are lost."""
+
+    lost = 0
+
+    async def replace(self, kind: str, name: str, version: int, session: str, spec: Any) -> Record:
+        record = await super().replace(kind, name, version, session, spec)
+        if kind == KIND and self.lost:
+            self.lost -= 1
+            raise OutcomeUnknown("the answer was lost")
+        return record
+
+
+def test_of_many_operations_in_one_write_whose_answer_is_lost_each_is_known():
+    """More than a record remembers: else callers hear that nobody can know, and some of them would do it once more."""
+    count = 2 * OPERATIONS_REMEMBERED
+
+    async def run() -> None:
+        store = Mute()
+        terms = Terms(count, bounded=False)
+        async with running(store) as elector:
+            client = await client_of(elector)
+            holders = [wire.new_id() for _ in range(count)]
+            for holder in holders:
+                await elector.semaphores.acquire("s", client, holder, terms, 1.0, Here())
+            store.gate.clear()
+            releases = [
+                asyncio.ensure_future(elector.semaphores.release("s", client, wire.new_id(), terms, 1, [holder]))
+                for holder in holders
+            ]
+            await eventually(lambda: store.waiting)
+            store.lost = 1
+            store.gate.set()
+            await asyncio.gather(*releases)
+            assert not store.lost
+            spec = await shown(store, KIND, "s")
+            assert (spec["permits"], spec["extra"]) == ([], 0)
 
     asyncio.run(run())

@@ -18,7 +18,12 @@ def _elector(name: str, file: str, old: str, new: str) -> Mutant:
 
 
 _DECISIONS = (
-    _deciding("what was done is done again", "request.is_remembered and request.id in record.operations", "False"),
+    _deciding("what was done is done again", "self.is_remembered and self.id in record.operations", "False"),
+    _deciding(
+        "of many operations in one write, only the last ones are known as done",
+        "was_sent and self.sent_with in record.operations",
+        "False",
+    ),
     _deciding(
         "what was done is not remembered",
         "changed.remembering(request.id) if request.is_remembered else changed",

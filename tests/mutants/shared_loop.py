@@ -40,7 +40,7 @@ SHARED_LOOP = (
         (
             Edit(
                 DECIDING,
-                "if record is not None and request.is_remembered and request.id in record.operations:",
+                "if record is not None and before is not None and request.is_done_in(before):",
                 "if False:",
             ),
         ),

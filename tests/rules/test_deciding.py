@@ -84,6 +84,40 @@ def test_what_is_in_the_record_already_is_not_done_again(sent, sent_over, expect
     assert (decision.record, decision.changed, answers(decision)) == (before, False, [expected])
 
 
+def test_a_write_of_more_operations_than_are_remembered_is_done_as_a_whole():
+    before = holding(*(f"h{number}" for number in range(2 * OPERATIONS_REMEMBERED)))
+    many = [release(f"r{number}", f"h{number}") for number in range(2 * OPERATIONS_REMEMBERED)]
+    refused = acquire("c", queues=False)
+    first = decide(before, at(), wishes(requests=[refused, *many]))
+    first.note_sending(before)
+    assert "r0" not in first.record.operations
+    decision = decide(first.record, at(), wishes(requests=[refused, *many]))
+    assert answers(decision) == answers(first)
+    assert (decision.record, decision.changed) == (first.record, False)
+
+
+def test_a_late_write_is_not_taken_for_the_later_one_that_carried_more():
+    before = holding(*(f"h{number}" for number in range(2 * OPERATIONS_REMEMBERED)))
+    early = [release(f"r{number}", f"h{number}") for number in range(OPERATIONS_REMEMBERED)]
+    late = release("late", f"h{OPERATIONS_REMEMBERED}")
+    first = decide(before, at(), wishes(requests=early))
+    first.note_sending(before)
+    decide(before, at(), wishes(requests=[*early, late])).note_sending(before)
+    decision = decide(first.record, at(), wishes(requests=[*early, late]))
+    assert decision.changed
+    assert f"h{OPERATIONS_REMEMBERED}" not in holders(decision.record)
+
+
+def test_what_may_be_repeated_is_repeated_when_nobody_can_know():
+    before = holding("a", "b")
+    sent = Request("r", release("r", "a").change, lambda _: "again", 1, is_remembered=False)
+    sent.sent, sent.sent_over = 1, before.operations.count
+    after = before
+    for number in range(OPERATIONS_REMEMBERED + 1):
+        after = after.remembering(f"{number}")
+    assert holders(decide(after, at(), wishes(requests=[sent])).record) == ["b"]
+
+
 def test_what_need_not_be_remembered_is_done_again():
     again = Request("r", release("r").change, lambda _: "again", 1, is_remembered=False)
     once = decide(holding("a", "b"), at(), wishes(requests=[again])).record
