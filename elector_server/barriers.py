@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from elector_server.answered import Answered
 from elector_server.parking import Departed, Departure
@@ -15,6 +15,8 @@ from elector_server.rules.shared import At, Refusal, TermsDiffer
 from elector_server.semaphores import described
 
 if TYPE_CHECKING:
+    import asyncio
+
     from elector_server.client_sessions import ClientSessions
     from elector_server.clients import Client
     from elector_server.core import Core
@@ -53,6 +55,8 @@ class Barriers(Participants[Barrier]):
         self._places: dict[str, Place] = {}
         self._passed = Answered(core.clock)
         """Where parties stood that were told that they passed: who did not hear it may ask as if it had never come."""
+        self._sent: dict[str, Place] = {}
+        """Places that were sent to the store. They are taken only if the record says that the arrival is in it."""
 
     async def arrive(
         self,
@@ -90,8 +94,7 @@ class Barriers(Participants[Barrier]):
     async def _of_one_given_up(self, record: NamedRecord[Barrier], holder: str, arrived: Place | None) -> Arrival:
         """A party whose client was silent for too long: it may have passed before, and with it the others."""
         barrier = await self._fresh(record)
-        stood = None if barrier is None else rules.place_of(barrier, holder)
-        place = arrived or stood or self._places.get(holder)
+        place = arrived or self._place_of(barrier, holder)
         if place is None or rules.outcome(barrier, holder, place) is not Outcome.PASSED:
             raise HolderDead(record.name, holder, KIND)
         return Arrival(record.name, holder, Outcome.PASSED, place)
@@ -117,17 +120,25 @@ class Barriers(Participants[Barrier]):
             if barrier is not None and standing is not None:
                 return barrier, standing  # So much has happened since it arrived that the record forgot it.
             alone = self._core.users.is_alone(client, KIND, record.name)
-            # Noted before it is written: a departure may be decided together with the arrival.
-            changed, member.place = rules.arrive(barrier, member.claimant, parties, at, acts=acts, alone=alone)
-            self._remember(holder, member.place)  # Should the answer of the store be lost, together with the session.
-            return changed, member.place
+            changed, place = rules.arrive(barrier, member.claimant, parties, at, acts=acts, alone=alone)
+            _remember(self._sent, holder, place)  # Should the answer of the store be lost, together with the session.
+            return changed, place
 
         def again(barrier: Barrier) -> Place:
             # Of one that nobody remembers, nobody knows the outcome either: it counts as broken.
-            return rules.place_of(barrier, holder) or self._places.get(holder) or Place(barrier.generation, 0)
+            return self._place_of(barrier, holder) or Place(barrier.generation, 0)
 
         self._ask_to_join(record, member, change, again)
         return member
+
+    def _joins(self, record: NamedRecord[Barrier], member: Member, joining: asyncio.Future[Any]) -> None:
+        super()._joins(record, member, joining)
+
+        def answered(future: asyncio.Future[Any]) -> None:
+            if not future.cancelled() and future.exception() is None:
+                _remember(self._places, member.holder, future.result())
+
+        joining.add_done_callback(answered)
 
     async def _from_before(self, record: NamedRecord[Barrier], client: Client, holder: str, arrived: Place) -> Member:
         """The party of a client that asks again after this elector has restarted."""
@@ -147,21 +158,23 @@ class Barriers(Participants[Barrier]):
             self._check_silence(record)
             seen = Outcome.WAITING
         if seen is Outcome.BROKEN:
-            self._remember(member.holder, member.place)
+            _remember(self._places, member.holder, member.place)
             self._core.count("barrier_breaks")
             record.told(member.holder)
             raise BarrierBroken(record.name)
         if seen is Outcome.PASSED:
-            self._remember(member.holder, member.place)
+            _remember(self._places, member.holder, member.place)
             self._passed.add((KIND, record.name, member.holder), member.place)
             self._core.count("barrier_passes")
             self._drop(record, member)
         return Arrival(record.name, member.holder, seen, member.place)
 
-    def _remember(self, holder: str, place: Place) -> None:
-        self._places[holder] = place
-        if len(self._places) > PLACES_REMEMBERED:
-            del self._places[next(iter(self._places))]
+    def _place_of(self, barrier: Barrier | None, holder: str) -> Place | None:
+        """Where a party stands or stood; None of one that is not known to have arrived."""
+        if holder in self._places or barrier is None:
+            return self._places.get(holder)
+        sent = self._sent.get(holder) if holder in barrier.operations else None
+        return rules.place_of(barrier, holder) or sent
 
     async def leave(
         self, name: str, client_id: str, holder: str, arrived: Place | None = None
@@ -176,16 +189,11 @@ class Barriers(Participants[Barrier]):
         client, record = self._heard(client_id, name), self._record(name)
         member = self._own_member(record, client, holder)
 
-        def known() -> Place | None:
-            barrier = record.record
-            stood = None if barrier is None else rules.place_of(barrier, holder)
-            return self._places.get(holder, arrived or stood) if member is None else member.place or arrived or stood
-
         def change(barrier: Barrier | None, at: At) -> tuple[Barrier, Outcome]:
             standing = [] if barrier is None else barrier.claimants()
             hold = next((claimant.hold for claimant in standing if claimant.hold.holder == holder), None)
             if barrier is None or hold is None:
-                place = known()
+                place = arrived or self._place_of(barrier, holder)
                 raise NotStanding(Outcome.BROKEN if place is None else rules.outcome(barrier, holder, place))
             return barrier.leave(hold, at), Outcome.BROKEN
 
@@ -196,9 +204,7 @@ class Barriers(Participants[Barrier]):
         except NotStanding as absent:
             answer = absent.outcome
         self._core.dead.add(holder)
-        place = known()
-        if place is not None:
-            self._remember(holder, place)
+        place = arrived or self._place_of(record.record, holder)
         if member is not None:
             self._drop(record, member)
         return answer, place
@@ -233,7 +239,7 @@ class Barriers(Participants[Barrier]):
             raise self._refusal(name, refusal) from None
         member = record.members.get(holder or "")
         if member is not None and transition == OPEN:
-            self._remember(member.holder, member.place)
+            _remember(self._places, member.holder, member.place)
             self._core.count("barrier_passes")
             self._drop(record, member)
         return barrier
@@ -246,6 +252,12 @@ class Barriers(Participants[Barrier]):
                 self._core.glance(error.used_by)
             return PartiesMismatch(name, error.ours, error.theirs, described(error.used_by))
         return self._problem(name, error)
+
+
+def _remember(places: dict[str, Place], holder: str, place: Place) -> None:
+    places[holder] = place
+    if len(places) > PLACES_REMEMBERED:
+        del places[next(iter(places))]
 
 
 def _seen(record: NamedRecord[Barrier], member: Member, barrier: Barrier | None) -> Outcome | None:

@@ -9,7 +9,7 @@ from elector_server.rules.barrier import KIND, Place
 from tests.simulation.barrier_user import BROKEN, RAN
 from tests.simulation.history import History, SharedCall
 from tests.simulation.recorder import Commit
-from tests.simulation.steps import Step, calls_by_id, holders, operations_happen_once, steps_of
+from tests.simulation.steps import Step, calls_by_id, digest_of_end, holders, operations_happen_once, steps_of
 
 FOREVER = float("inf")
 AT_ONCE_SECONDS = 1.0
@@ -32,12 +32,11 @@ def generations_passed(steps: list[Step], calls: dict[str, SharedCall]) -> dict[
     """By generation: when it was opened, and its parties in the order of their coming."""
     found: dict[int, tuple[float, list[str]]] = {}
     for step in steps:
-        arrived = holders(step.before["arrived"]) if step.before is not None else []
         generation = step.before["generation"] if step.before is not None else 0
+        parties, broken = step.after["parties"], step.after["broken_generations"]
+        arrived = _standing_in_time(step)
         arrived += [calls[operation].id for operation in step.operations if _is_arrival(calls, operation)]
-        arrived = [holder for holder in arrived if holder not in holders(step.after["broken"])]
-        parties = step.after["parties"]
-        broken = step.after["broken_generations"]
+        arrived = [holder for holder in arrived if not _was_broken(step, holder)]
         is_broken = step.before is not None and step.before["state"] == "broken"
         while generation < step.after["generation"]:
             if not is_broken and generation not in broken and len(arrived) >= parties:
@@ -45,6 +44,23 @@ def generations_passed(steps: list[Step], calls: dict[str, SharedCall]) -> dict[
                 arrived = arrived[parties:]
             generation, is_broken = generation + 1, False
     return found
+
+
+def _standing_in_time(step: Step) -> list[str]:
+    """Who stood there before, of generations that this write did not break."""
+    if step.before is None:
+        return []
+    first, parties = step.before["generation"], step.before["parties"]
+    return [
+        holder
+        for index, holder in enumerate(holders(step.before["arrived"]))
+        if first + index // parties not in step.after["broken_generations"]
+    ]
+
+
+def _was_broken(step: Step, holder: str) -> bool:
+    """Whether it has to be told of a break, or broke it itself by going."""
+    return holder in holders(step.after["broken"]) or digest_of_end(holder) in step.operations
 
 
 def _is_arrival(calls: dict[str, SharedCall], operation: str) -> bool:

@@ -92,14 +92,19 @@ class BarrierUser(User):
             return None
 
     async def _leave(self, call: SharedCall, patience_seconds: float) -> object:
-        async def leave(elector: Elector, *_: object) -> tuple[Outcome, Place | None]:
-            return await elector.barriers.leave(self.name, self.client.id, call.id, call.details.get("place"))
-
-        outcome, place = await self.insist("leave", leave, patience_seconds)
+        outcome, place = await self.leave(call.id, call.details.get("place"), patience_seconds)
         if place is not None:
             call.details["place"] = place
         known: Place | None = call.details.get("place")
         return known.index if outcome is Outcome.PASSED and known is not None else BROKEN
+
+    async def leave(self, holder: str, place: Place | None, patience_seconds: float) -> tuple[Outcome, Place | None]:
+        """Go, and hear what became of it."""
+
+        async def leave(elector: Elector, *_: object) -> tuple[Outcome, Place | None]:
+            return await elector.barriers.leave(self.name, self.client.id, holder, place)
+
+        return await self.insist("leave", leave, patience_seconds)
 
     async def change(self, transition: str) -> Barrier | None:
         """Abort it, or reset it. None if it is not known whether that was done."""

@@ -7,6 +7,7 @@ import asyncio
 from elector_server.barriers import ABORT
 from elector_server.rules.barrier import KIND, Outcome
 from tests.simulation.barrier_user import BROKEN, MISMATCH, BarrierUser
+from tests.simulation.calls import Unavailable
 from tests.simulation.client import SimulatedClient
 from tests.simulation.schedules import D, elector_of, schedule, session_of, store_of, two_pods, until_renewed
 from tests.simulation.world import World
@@ -91,6 +92,35 @@ async def an_arrival_is_not_answered_before_the_session_is_lost(world: World) ->
     await world.sleep(D)
     e0.faults.outage = False
     assert await arriving == 0, "half of the parties passed"
+
+
+@schedule
+async def an_arrival_that_never_lands(world: World) -> None:
+    """E0 would write the last arrival, and is cut off; another party comes in its place, and E0 begins a new session.
+
+    Where the party would have stood does not say that it did: it has not passed with the others.
+    """
+    e0, _, never, last = await two_pods(world)
+    first = world.add_client(e0)
+    await never.run(never.open())
+    arriving_first = arrives(first, 2)
+    await until_arrived(world, 1)
+    await until_renewed(world, session_of(world, e0))
+    e0.faults.outage = True
+    user = BarrierUser(never, "b", 2)
+    holder = user.new_id()
+    try:
+        await never.run(user.poll(holder, None, 0.0, acts=False))
+    except Unavailable:
+        pass
+    else:
+        raise AssertionError("the store was out of reach")
+    assert await arrives(last, 2) == 1
+    await world.until(lambda: elector_of(e0).elector.session is None)
+    e0.faults.outage = False
+    outcome, _ = await never.run(user.leave(holder, None, D))
+    assert outcome is Outcome.BROKEN, "a party passed that had never arrived"
+    assert await arriving_first == 0
 
 
 @schedule

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from elector_server.rules.semaphore import KIND
@@ -50,13 +51,15 @@ class Model:
     queue: list[str]
     taken: set[str] = field(default_factory=set)
     granted: list[str] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)
+    """Permits that were lost or given up before."""
 
     @classmethod
-    def of(cls, spec: Spec | None, limit: int) -> Model:
+    def of(cls, spec: Spec | None, limit: int, gone: set[str]) -> Model:
         """As a record says it."""
         if spec is None:
-            return cls(limit, [], [])
-        return cls(limit + spec["extra"], holders(spec["permits"]), holders(spec["queue"]))
+            return cls(limit, [], [], gone=gone.copy())
+        return cls(limit + spec["extra"], holders(spec["permits"]), holders(spec["queue"]), gone=gone.copy())
 
     def promote(self) -> None:
         """Free permits go to those who wait, in their order."""
@@ -75,10 +78,12 @@ class Model:
             self.queue.append(holder)
 
     def release(self, count: int, own: Iterable[str]) -> None:
-        """Give back one's own, then anybody's, oldest first, then new ones."""
+        """Give back one's own, then anybody's, oldest first, then new ones. What was lost frees nothing again."""
         for holder in own:
             if holder in self.permits:
                 self.permits.remove(holder)
+                count -= 1
+            elif holder in self.gone:
                 count -= 1
         for _ in range(count):
             if self.permits:
@@ -89,6 +94,7 @@ class Model:
 
     def leave(self, holder: str) -> None:
         """Gone, wherever it stands."""
+        self.gone.add(holder)
         self.permits = [each for each in self.permits if each != holder]
         self.queue = [each for each in self.queue if each != holder]
         self.promote()
@@ -107,7 +113,7 @@ def violations(history: History, commits: list[Commit]) -> Iterator[str]:
     tenures: list[PermitTenure] = []
     for name, writes in steps.items():
         for step in writes:
-            model = explain(step, calls)
+            model = explain(step, calls, tenures)
             if model is None and step.is_whole:
                 yield f"semaphore {name}, version {step.version} at {step.at:.3f}: {step.before} -> {step.after}"
             yield from _note_tenures(name, tenures, step, model)
@@ -116,18 +122,44 @@ def violations(history: History, commits: list[Commit]) -> Iterator[str]:
         yield from beliefs_fit(history, [belief for belief in history.permits if belief.name == name], tenures, writes)
 
 
-def explain(step: Step, calls: dict[str, SharedCall]) -> Model | None:
+def explain(step: Step, calls: dict[str, SharedCall], tenures: list[PermitTenure]) -> Model | None:
     """What the model makes of the same operations, if it comes to what was written; None if it does not."""
     before_is_kept = step.before is not None and step.before["limit"] == step.after["limit"]
     basis = step.before if before_is_kept else None
-    for dead_first in (True, False):
-        model = Model.of(basis, step.after["limit"])
-        if _comes_to(model, step, basis, calls, dead_first=dead_first):
+    lost = {tenure.holder for tenure in tenures if tenure.ended < FOREVER and not tenure.is_taken}
+    taken = {tenure.holder for tenure in tenures if tenure.is_taken}
+    # Whose permit was taken over may have been told so: then its late release frees nothing either.
+    for gone, dead_first, copy in product((lost, lost | taken), (True, False), range(_copies(step, calls))):
+        model = Model.of(basis, step.after["limit"], gone)
+        if _comes_to(model, step, basis, _Read(calls, copy), dead_first=dead_first):
             return model
     return None
 
 
-def _comes_to(model: Model, step: Step, basis: Spec | None, calls: dict[str, SharedCall], *, dead_first: bool) -> bool:
+def _copies(step: Step, calls: dict[str, SharedCall]) -> int:
+    """How often a release that this write did was sent, each time with fewer permits of its own."""
+    called = [calls[operation] for operation in step.operations if operation in calls]
+    return max((len(call.details["sent"]) for call in called if call.what == "release"), default=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The calls as their copies of one number said them."""
+
+    calls: dict[str, SharedCall]
+    copy: int
+
+    def of(self, operation: str) -> SharedCall | None:
+        """The call of that operation."""
+        return self.calls.get(operation)
+
+    def released(self, call: SharedCall) -> tuple[int, list[str]]:
+        """How many permits, and which ones of its own."""
+        sent: list[tuple[int, list[str]]] = call.details["sent"]
+        return sent[min(self.copy, len(sent) - 1)]
+
+
+def _comes_to(model: Model, step: Step, basis: Spec | None, read: _Read, *, dead_first: bool) -> bool:
     after = step.after
     there = {*holders(after["permits"]), *holders(after["queue"])}
     claimants = {each["holder"]: each for each in (*basis["permits"], *basis["queue"])} if basis is not None else {}
@@ -136,7 +168,7 @@ def _comes_to(model: Model, step: Step, basis: Spec | None, calls: dict[str, Sha
             if claimant["session"] in step.ended and holder not in there:
                 model.leave(holder)
     for operation in step.operations:
-        _apply(model, operation, calls.get(operation), there)
+        _apply(model, operation, read, there)
     model.promote()
     while strays := [holder for holder in (*model.permits, *model.queue) if holder not in there]:
         if not all(holder not in claimants or step.is_own(claimants[holder]) for holder in strays):
@@ -147,9 +179,10 @@ def _comes_to(model: Model, step: Step, basis: Spec | None, calls: dict[str, Sha
     return is_same and model.size == after["limit"] + after["extra"]
 
 
-def _apply(model: Model, operation: str, call: SharedCall | None, there: Iterable[str]) -> None:
+def _apply(model: Model, operation: str, read: _Read, there: Iterable[str]) -> None:
+    call = read.of(operation)
     if call is not None and call.what == "release":
-        model.release(call.details["permits"], call.details["own"])
+        model.release(*read.released(call))
     else:
         whole = next((holder for holder in there if digest_of_holder(holder) == operation), operation)
         model.acquire(call.id if call is not None else whole)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from elector_server.elector import Elector
 from elector_server.problems import HolderDead, LimitMismatch, NoPermit, SemaphoreFull
 from elector_server.rules.semaphore import KIND, Terms
@@ -71,24 +69,43 @@ class SemaphoreUser(User):
         for hold in holds:
             self.client.drop(hold, "released")
         own = [hold.holder for hold in holds]
-        call = self.begin("release", self.new_id(), permits=len(own) if permits is None else permits, own=own)
-        releasing = self.client.run(self._release(call, own))
+        call = self.begin("release", self.new_id(), permits=len(own) if permits is None else permits, own=own, sent=[])
+        returning = list(holds)
+        releasing = self.client.run(self._release(call, returning))
         try:
             async with self.client.pod.clock.timeout(LAST_PATIENCE_SECONDS):
                 await releasing
         except TimeoutError:
-            self.client.run(self._release(call, own))
+            self.client.run(self._release(call, returning))
         return call
 
-    async def _release(self, call: SharedCall, own: Sequence[str]) -> None:
+    async def _release(self, call: SharedCall, returning: list[ClientHold]) -> None:
+        others = call.details["permits"] - len(call.details["own"])
+
         async def release(elector: Elector, *_: object) -> int:
+            self._part_with_uncertain(returning)
+            own = [hold.holder for hold in returning]
+            if not own and not others:
+                return 0
+            call.details["sent"].append((len(own) + others, own))
             return await elector.semaphores.release(
-                self.name, self.client.id, call.id, self.terms, call.details["permits"], own
+                self.name, self.client.id, call.id, self.terms, len(own) + others, own
             )
 
         try:
             self.end(call, await self.insist("release", release, FOREVER))
         except SemaphoreFull:
-            self.end(call, FULL)
+            self._refused(call, FULL, returning)
         except LimitMismatch:
-            self.end(call, MISMATCH)
+            self._refused(call, MISMATCH, returning)
+
+    def _part_with_uncertain(self, returning: list[ClientHold]) -> None:
+        """What may have been freed by time alone is given up by its id instead: nobody else's permit goes for it."""
+        for hold in [hold for hold in returning if self.client.now() >= self.client.deadline_of(hold)]:
+            returning.remove(hold)
+            self.client.give_back(self.name, hold.holder, KIND)
+
+    def _refused(self, call: SharedCall, outcome: str, returning: list[ClientHold]) -> None:
+        self.end(call, outcome)
+        for hold in returning:
+            self.client.give_back(self.name, hold.holder, KIND)
