@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 from elector_server.clients import Loss
 from elector_server.named_record import NamedRecord
 from elector_server.parking import Departed, Departure, Staying
-from elector_server.participants import CLAIM_SECONDS, GAP_SECONDS, UNDECIDED_SECONDS, Member, Participants, once
+from elector_server.participants import (
+    CLAIM_SECONDS,
+    GAP_SECONDS,
+    UNDECIDED_SECONDS,
+    Member,
+    Participants,
+    end_of,
+    once,
+)
 from elector_server.problems import (
     HeldBy,
     HolderDead,
@@ -88,8 +96,7 @@ class Semaphores(Participants[Semaphore]):
             permit = await self._outcome(record, member, started_at, wait_seconds, departure)
         except (TimeoutError, Departed):
             if not queues:
-                self._core.dead.add(holder)
-                record.leave(holder)
+                self._withdraw(record, member)
             else:
                 self._keep_for_a_moment(record, member, polls)
             if not member.has_joined:
@@ -206,8 +213,22 @@ class Semaphores(Participants[Semaphore]):
     async def _leave_unless_back(self, record: NamedRecord[Semaphore], member: Member, polls: int) -> None:
         await self._core.clock.sleep(GAP_SECONDS)
         if member.polls == polls and record.members.get(member.holder) is member:
-            self._core.dead.add(member.holder)
-            record.leave(member.holder)
+            self._withdraw(record, member)
+
+    def _withdraw(self, record: NamedRecord[Semaphore], member: Member) -> Any:
+        """Its client does not know that it succeeded, or does not want it any more. Gives the future of its end."""
+        hold = member.claimant.hold
+        self._core.dead.add(hold.holder)
+
+        def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, None]:
+            if semaphore is None or hold.session != at.session:
+                raise NotThere(hold.holder)
+            return rules.withdraw(semaphore, hold, at), None
+
+        withdrawn = record.request(end_of(hold.holder), change, lambda _: None)
+        self._drop(record, member)
+        record.show()
+        return withdrawn
 
     def _lost(self, name: str, member: Member, reason: str) -> None:
         """A permit that its client believes in is worth nothing any more."""
@@ -309,9 +330,12 @@ class Semaphores(Participants[Semaphore]):
         try:
             if not is_known and not await self._stands(record, holder):
                 raise NotAHolder(name, holder)
-            await self._in_time(record, record.leave(holder))
+            await self._in_time(record, record.leave(holder) if member is None else self._withdraw(record, member))
+        except NotThere:
+            return True
         except StoreDown:
-            record.leave(holder)
+            if member is None:
+                record.leave(holder)
             return False
         return True
 

@@ -244,6 +244,19 @@ def release(
     return _promoted(replace(semaphore, permits=tuple(left[max(0, others) :]), extra=semaphore.extra + grown), at)
 
 
+def withdraw(semaphore: Semaphore, hold: Hold, at: At) -> Semaphore:
+    """The record as if this acquisition had never been: nobody knows of its success.
+
+    If somebody else's release took its permit over meanwhile, that release has to count for itself. A bounded semaphore
+    would have refused that release, so nothing more is given back.
+    """
+    if semaphore.standing(hold.holder) is not None:
+        return semaphore.leave(hold, at)
+    if hold.holder in semaphore.operations and not semaphore.terms.bounded:
+        return _promoted(replace(semaphore, extra=semaphore.extra + 1), at)
+    return semaphore
+
+
 def _agreed(semaphore: Semaphore | None, terms: Terms, at: At, *, alone: bool) -> Semaphore:
     if semaphore is None:
         return Semaphore(terms)

@@ -329,3 +329,17 @@ def test_who_stands_in_it_is_found_anew_after_each_change():
 )
 def test_whom_to_observe(name, session, expected):
     assert semaphore("a", "b", queue=("c", "d", "e")).depends_on(session) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "expected"),
+    [
+        ("it holds: its permit goes to the next", semaphore("a", "b", queue=("c",)), (["b", "c"], [], 0)),
+        ("it never joined", semaphore("b"), (["b"], [], 1)),
+        ("somebody released its permit: that counts for itself", semaphore("b").remembering("a"), (["b"], [], 2)),
+        ("the same, and somebody waits", semaphore("b", "d", queue=("c",)).remembering("a"), (["b", "d", "c"], [], 0)),
+        ("the same of a bounded one", semaphore("b", terms=BOUNDED).remembering("a"), (["b"], [], 1)),
+    ],
+)
+def test_one_that_is_withdrawn_is_as_if_it_had_never_been(name, before, expected):
+    assert shown(rules.withdraw(before, Hold("a", "sa", 1), at())) == expected
