@@ -252,11 +252,12 @@ class Semaphores(Participants[Semaphore]):
         """
         client, record, started_at = self._heard(client_id, name), self._record(name), self._core.clock.now()
         user = self._claimant(client, operation)
-        over = frozenset(holder for holder in holders if holder in self._core.dead)
 
         def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, int]:
             standing = frozenset() if semaphore is None else {found.hold.holder for found in semaphore.claimants()}
-            # What is over and does not stand there any more was lost or given back before: it frees nothing again.
+            # What is over and does not stand there any more was lost or given back before, or since this was asked: it
+            # frees nothing again.
+            over = frozenset(holder for holder in holders if holder in self._core.dead)
             left = permits - len(over - standing)
             if left == 0:
                 raise NothingLeft

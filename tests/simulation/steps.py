@@ -90,7 +90,7 @@ def holders(claimants: Iterable[Spec]) -> list[str]:
 def operations_happen_once(steps: dict[str, list[Step]], joins: Container[str] = ()) -> Iterator[str]:
     """No operation is applied twice.
 
-    One of `joins` may be, once the record has forgotten it: its first place was lost with a session, or still stands.
+    One of `joins` may be, once the record has forgotten it: its first place was lost with a session.
     """
     for name, writes in steps.items():
         seen: dict[str, float] = {}
