@@ -184,15 +184,23 @@ class Participants(Generic[R]):
             raise StoreDown("the elector has no session")
         return session
 
-    async def _in_time(self, record: NamedRecord[R], future: asyncio.Future[Answer]) -> Answer:
+    async def _in_time(
+        self, record: NamedRecord[R], future: asyncio.Future[Answer], since: float | None = None
+    ) -> Answer:
         """The answer to a request, if it comes while a caller can wait; the request goes on in any case.
+
+        Args:
+            record: what it is about.
+            future: the answer.
+            since: when the caller began to wait, if that was before.
 
         Raises:
             StoreDown: it does not.
         """
         if not await is_done_soon(future):
+            spent = 0.0 if since is None else self._core.clock.now() - since
             try:
-                async with self._core.clock.timeout(CLAIM_SECONDS):
+                async with self._core.clock.timeout(max(0.0, CLAIM_SECONDS - spent)):
                     await asyncio.wait([future])
             except TimeoutError:
                 raise StoreDown(record.hindrance(0.0) or "no answer in time") from None

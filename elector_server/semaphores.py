@@ -271,13 +271,14 @@ class Semaphores(Participants[Semaphore]):
             SemaphoreFull: it is bounded, and fewer are held: nothing was given back.
             LimitMismatch, StoreDown: as for `acquire`.
         """
-        client, record = self._heard(client_id, name), self._record(name)
+        client, record, started_at = self._heard(client_id, name), self._record(name), self._core.clock.now()
         user = self._claimant(client, operation)
-        over = frozenset(holder for holder in holders if holder in self._core.dead)
 
         def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, int]:
             standing = frozenset() if semaphore is None else {found.hold.holder for found in semaphore.claimants()}
-            # What is over and does not stand there any more was lost or given back before: it frees nothing again.
+            # What is over and does not stand there any more was lost or given back before, or since this was asked: it
+            # frees nothing again.
+            over = frozenset(holder for holder in holders if holder in self._core.dead)
             left = permits - len(over - standing)
             if left == 0:
                 raise NothingLeft
@@ -294,7 +295,7 @@ class Semaphores(Participants[Semaphore]):
         except OutcomeLost:
             if permits > len(holders):
                 raise
-            value = await self._return_all(record, holders)
+            value = await self._return_all(record, holders, started_at)
         except rules.SemaphoreFull:
             raise SemaphoreFull(name, permits, len(self._permits(name))) from None
         except Refusal as refusal:
@@ -306,10 +307,10 @@ class Semaphores(Participants[Semaphore]):
                 self._drop(record, member)
         return value
 
-    async def _return_all(self, record: NamedRecord[Semaphore], holders: Sequence[str]) -> int:
+    async def _return_all(self, record: NamedRecord[Semaphore], holders: Sequence[str], since: float) -> int:
         """Nobody knows whether these permits were given back: a permit itself can be given back only once."""
         for left in [record.leave(holder) for holder in holders]:
-            await self._in_time(record, left)
+            await self._in_time(record, left, since)
         return 0 if record.record is None else record.record.value
 
     async def give_up(self, name: str, client_id: str, holder: str) -> bool:
@@ -318,9 +319,9 @@ class Semaphores(Participants[Semaphore]):
         Raises:
             NotAHolder: it neither holds nor waits.
         """
-        client = self._clients.clients.find(client_id)
+        client, started_at = self._clients.clients.find(client_id), self._core.clock.now()
         if client is not None:
-            client.heard_at = self._core.clock.now()
+            client.heard_at = started_at
         record = self._record(name)
         member = record.members.get(holder)
         if member is not None and member.client.id != client_id:
@@ -330,7 +331,8 @@ class Semaphores(Participants[Semaphore]):
         try:
             if not is_known and not await self._stands(record, holder):
                 raise NotAHolder(name, holder)
-            await self._in_time(record, record.leave(holder) if member is None else self._withdraw(record, member))
+            left = record.leave(holder) if member is None else self._withdraw(record, member)
+            await self._in_time(record, left, started_at)
         except NotThere:
             return True
         except StoreDown:

@@ -150,6 +150,23 @@ async def permits_of_a_lost_session_come_back(world: World) -> None:
 
 
 @schedule
+async def a_release_is_written_after_the_session_is_lost(world: World) -> None:
+    """E0 is to release a permit when it loses the store, and its session; E1 has that permit when E0 comes back."""
+    e0, _, holder, waiter = await two_pods(world)
+    hold = await acquired(holder)
+    waiting = waiter.run(SemaphoreUser(waiter, "s", 1).acquire(100.0))
+    await world.sleep(1.0)
+    e0.faults.outage = True
+    await holder.run(SemaphoreUser(holder, "s", 1).release(hold))
+    taken = await waiting
+    assert taken is not None
+    e0.faults.outage = False
+    await world.sleep(D)
+    assert permits_of(world) == [taken.holder], "the release was done with somebody else's permit"
+    assert waiter.believes(taken.key)
+
+
+@schedule
 async def a_takeover_takes_longer_than_a_poll(world: World) -> None:
     """The lease is longer than a long poll: what was seen of the dead session in one poll counts in the next."""
     e0, _, dead, waiter = await two_pods(world, lease(40.0), lease(40.0))

@@ -103,7 +103,8 @@ class Model:
 def violations(history: History, commits: list[Commit]) -> Iterator[str]:
     """Every violation of every invariant of semaphores."""
     steps, calls = steps_of(commits, KIND), calls_by_id(history, KIND)
-    yield from operations_happen_once(steps)
+    acquires = {digest for digest, call in calls.items() if call.what == "acquire"}
+    yield from operations_happen_once(steps, acquires)
     releases = [call for call in calls.values() if call.what == "release" and call.outcome is not None]
     done = [call for call in releases if call.outcome not in (FULL, MISMATCH)]
     # Of its own permits alone, a release may have been done as a return of each: their tenures tell.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -87,13 +87,17 @@ def holders(claimants: Iterable[Spec]) -> list[str]:
     return [claimant["holder"] for claimant in claimants]
 
 
-def operations_happen_once(steps: dict[str, list[Step]]) -> Iterator[str]:
-    """No operation is applied twice."""
+def operations_happen_once(steps: dict[str, list[Step]], joins: Container[str] = ()) -> Iterator[str]:
+    """No operation is applied twice.
+
+    One of `joins` may be, once the record has forgotten it: its first place was lost with a session.
+    """
     for name, writes in steps.items():
         seen: dict[str, float] = {}
         for step in writes:
             for operation in step.operations:
-                if operation in seen:
+                is_forgotten = step.before is None or operation not in step.before["operations"]
+                if operation in seen and not (is_forgotten and operation in joins):
                     yield f"operation {operation} on {name} was done at {seen[operation]:.3f} and at {step.at:.3f}"
                 seen[operation] = step.at
 
