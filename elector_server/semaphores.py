@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from elector_server.clients import Loss
+from elector_server.dead_holders import DeadHolders
 from elector_server.named_record import NamedRecord
 from elector_server.parking import Departed, Departure, Staying
 from elector_server.participants import (
@@ -72,6 +73,8 @@ class Semaphores(Participants[Semaphore]):
 
     def __init__(self, core: Core, client_sessions: ClientSessions) -> None:
         super().__init__(core, client_sessions, KIND)
+        self._taken_over = DeadHolders(core.clock)
+        """Permits that somebody else gave back. What their own clients release later counts for itself."""
 
     async def acquire(
         self, name: str, client_id: str, holder: str, terms: Terms, wait_seconds: float, departure: Departure
@@ -223,7 +226,7 @@ class Semaphores(Participants[Semaphore]):
         def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, None]:
             if semaphore is None or hold.session != at.session:
                 raise NotThere(hold.holder)
-            return rules.withdraw(semaphore, hold, at), None
+            return rules.withdraw(semaphore, hold, at, has_joined=bool(member.place)), None
 
         withdrawn = record.request(end_of(hold.holder), change, lambda _: None)
         self._drop(record, member)
@@ -354,6 +357,9 @@ class Semaphores(Participants[Semaphore]):
         if member is not None:
             member.client.members.pop(holder, None)
             member.client, client.members[holder] = client, record
+        elif holder in self._taken_over:
+            self._tell_returned(client, name, holder)
+            return None
         elif holder in self._core.dead or self._core.session is None:
             return False
         else:
@@ -402,7 +408,7 @@ class Semaphores(Participants[Semaphore]):
         return None
 
     def _tell_returned(self, client: Client, name: str, holder: str) -> None:
-        self._core.dead.add(holder)
+        self._taken_over.add(holder)
         client.tell_loss(Loss(KIND, name, holder, "another process gave it back", is_returned=True))
 
     async def look_after(self) -> None:

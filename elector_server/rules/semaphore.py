@@ -244,15 +244,15 @@ def release(
     return _promoted(replace(semaphore, permits=tuple(left[max(0, others) :]), extra=semaphore.extra + grown), at)
 
 
-def withdraw(semaphore: Semaphore, hold: Hold, at: At) -> Semaphore:
-    """The record as if this acquisition had never been: nobody knows of its success.
+def withdraw(semaphore: Semaphore, hold: Hold, at: At, *, has_joined: bool) -> Semaphore:
+    """The record as if this acquisition, of which its elector knows whether it `has_joined`, had never been.
 
     If somebody else's release took its permit over meanwhile, that release has to count for itself. A bounded semaphore
     would have refused that release, so nothing more is given back.
     """
     if semaphore.standing(hold.holder) is not None:
         return semaphore.leave(hold, at)
-    if hold.holder in semaphore.operations and not semaphore.terms.bounded:
+    if (has_joined or hold.holder in semaphore.operations) and not semaphore.terms.bounded:
         return _promoted(replace(semaphore, extra=semaphore.extra + 1), at)
     return semaphore
 

@@ -342,4 +342,9 @@ def test_whom_to_observe(name, session, expected):
     ],
 )
 def test_one_that_is_withdrawn_is_as_if_it_had_never_been(name, before, expected):
-    assert shown(rules.withdraw(before, Hold("a", "sa", 1), at())) == expected
+    assert shown(rules.withdraw(before, Hold("a", "sa", 1), at(), has_joined=False)) == expected
+
+
+def test_one_that_is_known_to_have_joined_is_so_without_the_record_remembering_it():
+    withdrawn = rules.withdraw(semaphore("b"), Hold("a", "sa", 1), at(), has_joined=True)
+    assert shown(withdrawn) == (["b"], [], 2)
