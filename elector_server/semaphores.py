@@ -119,13 +119,14 @@ class Semaphores(Participants[Semaphore]):
         member = self._begin(record, client, self._claimant(client, holder))
         member.on_lost = partial(self._lost, record.name)
 
-        def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, bool]:
+        def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, int]:
             if semaphore is not None and any(is_same(found, member.claimant) for found in semaphore.claimants()):
-                return semaphore, True  # So much has happened since it came that the record forgot it.
+                return semaphore, 1  # So much has happened since it came that the record forgot it.
             alone = self._core.users.is_alone(client, KIND, record.name)
-            return rules.acquire(semaphore, member.claimant, terms, at, queues=queues, alone=alone), True
+            acquired = rules.acquire(semaphore, member.claimant, terms, at, queues=queues, alone=alone)
+            return acquired, acquired.operations.count + 1
 
-        self._ask_to_join(record, member, change, lambda _: False)
+        self._ask_to_join(record, member, change, lambda _: 0)
         return member
 
     async def _from_before(self, record: NamedRecord[Semaphore], client: Client, holder: str) -> Member | None:
@@ -187,8 +188,8 @@ class Semaphores(Participants[Semaphore]):
         self, record: NamedRecord[Semaphore], member: Member, semaphore: Semaphore | None
     ) -> Permit | HolderDead:
         """Granted and given back by somebody else's release before anybody looked: it counts. Else removed by hand."""
-        joined_now = bool(member.place)  # Else it joined in another session, and that has ended.
-        if joined_now and semaphore is not None and member.holder in semaphore.operations:
+        # Without a place, it joined in another session, and that has ended.
+        if member.place and semaphore is not None and _was_taken_over(semaphore, member):
             return Permit(member.claimant, "", record.version)
         return HolderDead(record.name, member.holder, KIND)
 
@@ -436,6 +437,16 @@ class Semaphores(Participants[Semaphore]):
         elif semaphore.standing(member.holder) is None:
             self._drop(record, member)
             self._tell_returned(member.client, record.name, member.holder)
+
+
+def _was_taken_over(semaphore: Semaphore, member: Member) -> bool:
+    """Whether one that has joined, and stands nowhere, had its permit before somebody else gave it back.
+
+    A record that counts fewer operations than when it joined is another one, made after somebody had deleted that.
+    """
+    if member.holder in semaphore.operations:
+        return True
+    return not semaphore.terms.bounded and semaphore.operations.count >= member.place
 
 
 def _is_decided(member: Member, _: Semaphore | None) -> bool | None:
