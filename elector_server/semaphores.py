@@ -180,9 +180,15 @@ class Semaphores(Participants[Semaphore]):
         if member.refused is not None or not member.has_joined:
             return member.refused
         standing = None if semaphore is None else semaphore.standing(member.holder)
-        if isinstance(standing, Permit):
-            return standing if standing.claimant.hold == member.claimant.hold else None
-        return None if standing is not None else self._of_one_that_is_gone(record, member, semaphore)
+        if standing is None:
+            return self._of_one_that_is_gone(record, member, semaphore)
+        hold = standing.claimant.hold if isinstance(standing, Permit) else standing.hold
+        if hold.session == member.claimant.hold.session and hold.epoch != member.claimant.hold.epoch:
+            # Of the process before, and nobody knew when the client asked again: the read was an old one.
+            member.has_joined = False
+            self._joins(record, member, self._confirmation(record, member, None))
+            return None
+        return standing if isinstance(standing, Permit) and hold == member.claimant.hold else None
 
     def _of_one_that_is_gone(
         self, record: NamedRecord[Semaphore], member: Member, semaphore: Semaphore | None

@@ -15,6 +15,16 @@ SEMAPHORES = "elector_server/semaphores.py"
 
 SHARED_LOOP = (
     Mutant(
+        "loop: a party that was to be written has arrived",
+        (Edit(BARRIERS, "self._sent.get(holder) if holder in barrier.operations else None", "self._sent.get(holder)"),),
+        ("an_arrival_that_never_lands",),
+    ),
+    Mutant(
+        "loop: a waiter of before is not confirmed once its ticket is seen",
+        (Edit(SEMAPHORES, "and hold.epoch != member.claimant.hold.epoch:", "and False:"),),
+        ("a_stale_read_of_a_waiter_of_before",),
+    ),
+    Mutant(
         "loop: a ticket of another elector's is taken for one's own",
         (
             Edit(

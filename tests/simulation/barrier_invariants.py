@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from elector_server.rules.barrier import KIND, Place
 from tests.simulation.barrier_user import BROKEN, RAN
 from tests.simulation.history import History, SharedCall
 from tests.simulation.recorder import Commit
-from tests.simulation.steps import Step, calls_by_id, digest_of_end, holders, operations_happen_once, steps_of
+from tests.simulation.steps import (
+    Step,
+    calls_by_id,
+    digest_of_end,
+    digest_of_holder,
+    holders,
+    operations_happen_once,
+    steps_of,
+)
 
 FOREVER = float("inf")
 AT_ONCE_SECONDS = 1.0
@@ -18,14 +26,16 @@ AT_ONCE_SECONDS = 1.0
 def violations(history: History, commits: list[Commit]) -> Iterator[str]:
     """Every violation of every invariant of barriers."""
     steps, calls = steps_of(commits, KIND), calls_by_id(history, KIND)
-    yield from operations_happen_once(steps)
     waits = [call for call in calls.values() if call.what == "wait"]
+    # One whose elector crashed before it answered may arrive anew, once the record has forgotten that it did.
+    yield from operations_happen_once(steps, {digest_of_holder(call.id) for call in waits})
     for name, writes in steps.items():
         passed = generations_passed(writes, calls)
         for call in waits:
             if call.name == name:
                 yield from _outcome_is_right(history, call, passed)
         yield from _one_action_each(history, name, passed, waits)
+        yield from _nobody_passes_twice(name, writes, passed)
 
 
 def generations_passed(steps: list[Step], calls: dict[str, SharedCall]) -> dict[int, tuple[float, list[str]]]:
@@ -79,11 +89,26 @@ def _outcome_is_right(history: History, call: SharedCall, passed: dict[int, tupl
             yield f"{who} passed as {place}, and the store says {generation}, {index}"
         if call.ended is not None and call.ended < at:
             yield f"{who} passed before it was opened at {at:.3f}"
-    elif call.outcome == BROKEN and index >= 0:
+    elif call.outcome == BROKEN and index >= 0 and not _is_nobodys(call, generation, passed):
         yield f"{who} found it broken, and it passed as {generation}, {index} at {at:.3f}"
     quiet_until = history.first_fault_at or 0.0
     if at + AT_ONCE_SECONDS < quiet_until and (call.ended is None or call.ended > at + AT_ONCE_SECONDS):
         yield f"{who} did not hear that it passed at {at:.3f}"
+
+
+def _is_nobodys(call: SharedCall, generation: int, passed: dict[int, tuple[float, list[str]]]) -> bool:
+    """Its elector crashed before it said at which place, and since then others have passed, whose places are kept."""
+    ended = FOREVER if call.ended is None else call.ended
+    is_told = call.details.get("place") is not None
+    return not is_told and any(number > generation and at <= ended for number, (at, _) in passed.items())
+
+
+def _nobody_passes_twice(name: str, steps: list[Step], passed: dict[int, tuple[float, list[str]]]) -> Iterator[str]:
+    through = Counter(holder for _, parties in passed.values() for holder in parties)
+    arrivals = Counter(operation for step in steps for operation in step.operations)
+    for holder, times in through.items():
+        if times > max(1, arrivals[digest_of_holder(holder)]):
+            yield f"barrier {name}: {holder[:8]} passed {times} times"
 
 
 def _one_action_each(
@@ -94,9 +119,6 @@ def _one_action_each(
     for call in history.shared:
         if (call.kind, call.name, call.what) == (KIND, name, "action"):
             actions[call.id].append(call)
-    through = [holder for _, parties in passed.values() for holder in parties]
-    for holder in {holder for holder in through if through.count(holder) > 1}:
-        yield f"barrier {name}: {holder[:8]} passed {through.count(holder)} times"
     for generation, (at, parties) in passed.items():
         ran = [call for holder in parties for call in actions[holder] if call.outcome == RAN]
         wanted = int(acts[parties[-1]])

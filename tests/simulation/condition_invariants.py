@@ -30,7 +30,7 @@ class Marks:
         new: the tickets that were marked, as far as they still stand after it.
         ordered: how many marks its `notify` operations account for.
         gone: notified tickets that left.
-        is_anyone_left: whether a ticket of a live session still waits for a notification.
+        is_anyone_left: whether a ticket of a live session that stood there before still waits for a notification.
     """
 
     new: list[str]
@@ -92,7 +92,11 @@ def marks_of(step: Step, calls: dict[str, SharedCall]) -> Marks:
         new=[holder for holder in notified_after if holder not in notified_before],
         ordered=ordered,
         gone=[holder for holder in notified_before if holder not in there],
-        is_anyone_left=any(not each.get("notified") and each["session"] not in step.ended for each in after),
+        is_anyone_left=any(
+            not each.get("notified") and each["session"] not in step.ended
+            for each in after
+            if each["holder"] in holders(before)
+        ),
     )
 
 

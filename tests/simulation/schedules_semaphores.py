@@ -120,6 +120,25 @@ async def a_grant_whose_elector_dies_before_it_answers(world: World) -> None:
 
 
 @schedule
+async def a_stale_read_of_a_waiter_of_before(world: World) -> None:
+    """E0 crashes while a client waits there, and the next process reads of before it came: it gets its permit."""
+    e0, _, waiter, holder = await two_pods(world)
+    await world.sleep(1.0)
+    before = world.loop.time()
+    await world.sleep(1.0)
+    hold = await acquired(holder)
+    waiting = waiter.run(SemaphoreUser(waiter, "s", 1).acquire(200.0))
+    await world.sleep(1.0)
+    elector_of(e0).crash()
+    e0.start_elector(prepare=lambda store: store.plan("get", KIND, stale_at=before))
+    await world.sleep(5.0)
+    released_at = world.loop.time()
+    await holder.run(SemaphoreUser(holder, "s", 1).release(hold))
+    assert await waiting is not None
+    assert world.loop.time() - released_at < 2 * AT_ONCE_SECONDS, "the waiter of before was forgotten"
+
+
+@schedule
 async def a_release_whose_elector_dies_before_it_answers(world: World) -> None:
     """E0 writes the release and crashes; its client repeats it at the next process, with the same operation id."""
     e0, _, holder, other = await two_pods(world)
