@@ -459,3 +459,24 @@ def test_of_many_operations_in_one_write_whose_answer_is_lost_each_is_known():
             assert (spec["permits"], spec["extra"]) == ([], 0)
 
     asyncio.run(run())
+
+
+def test_each_of_many_releases_in_one_write_counts_for_a_waiter():
+    """More than a record remembers: who is granted and taken over in one write had his permit all the same."""
+    count = 3 * OPERATIONS_REMEMBERED
+
+    async def run() -> None:
+        async with running(MemoryStore(1)) as elector:
+            consumer, producer = await client_of(elector), await client_of(elector)
+            waiting = [
+                asyncio.ensure_future(elector.semaphores.acquire("s", consumer, wire.new_id(), NONE, 20.0, Here()))
+                for _ in range(count)
+            ]
+            await eventually(lambda: elector.waits["semaphore"] == count)
+            releases = (elector.semaphores.release("s", producer, wire.new_id(), NONE, 1, []) for _ in range(count))
+            await asyncio.gather(*releases)
+            assert all(await asyncio.gather(*waiting))
+            spec = await shown(elector.store, KIND, "s")
+            assert spec["extra"] == len(spec["permits"])
+
+    asyncio.run(run())

@@ -5,7 +5,7 @@ Each write is compared with a model that counts as `threading` does. It shares n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -18,6 +18,7 @@ from tests.simulation.steps import (
     Spec,
     Step,
     calls_by_id,
+    digest_of_end,
     digest_of_holder,
     done_calls_were_written,
     holders,
@@ -92,6 +93,14 @@ class Model:
                 self.size += 1
         self.promote()
 
+    def withdraw(self, holder: str, *, was_taken: bool, bounded: bool) -> None:
+        """As if it had never been: if another one's release took its permit, that release counts for itself."""
+        if holder in self.permits or holder in self.queue:
+            self.leave(holder)
+        elif (was_taken or holder in self.taken) and not bounded:
+            self.size += 1
+            self.promote()
+
     def leave(self, holder: str) -> None:
         """Gone, wherever it stands."""
         self.gone.add(holder)
@@ -132,7 +141,7 @@ def explain(step: Step, calls: dict[str, SharedCall], tenures: list[PermitTenure
     # Whose permit was taken over may have been told so: then its late release frees nothing either.
     for gone, dead_first, copy in product((lost, lost | taken), (True, False), range(_copies(step, calls))):
         model = Model.of(basis, step.after["limit"], gone)
-        if _comes_to(model, step, basis, _Read(calls, copy), dead_first=dead_first):
+        if _comes_to(model, step, basis, _Read(calls, copy, taken, step.after["bounded"]), dead_first=dead_first):
             return model
     return None
 
@@ -149,10 +158,17 @@ class _Read:
 
     calls: dict[str, SharedCall]
     copy: int
+    taken: Collection[str]
+    bounded: bool
 
     def of(self, operation: str) -> SharedCall | None:
         """The call of that operation."""
         return self.calls.get(operation)
+
+    def ended_by(self, operation: str) -> str | None:
+        """The holder that withdrew with that operation."""
+        acquires = (call for call in self.calls.values() if call.what == "acquire")
+        return next((call.id for call in acquires if digest_of_end(call.id) == operation), None)
 
     def released(self, call: SharedCall) -> tuple[int, list[str]]:
         """How many permits, and which ones of its own."""
@@ -182,7 +198,10 @@ def _comes_to(model: Model, step: Step, basis: Spec | None, read: _Read, *, dead
 
 def _apply(model: Model, operation: str, read: _Read, there: Iterable[str]) -> None:
     call = read.of(operation)
-    if call is not None and call.what == "release":
+    withdrawn = None if call is not None else read.ended_by(operation)
+    if withdrawn is not None:
+        model.withdraw(withdrawn, was_taken=withdrawn in read.taken, bounded=read.bounded)
+    elif call is not None and call.what == "release":
         model.release(*read.released(call))
     else:
         whole = next((holder for holder in there if digest_of_holder(holder) == operation), operation)
