@@ -357,7 +357,12 @@ class TestBounds:
             ).to_spec()
         arrived = tuple(barrier.Party(one, acts=True) for one in those)
         return barrier.Barrier(
-            parties=CLAIMANTS_MAX + 1, arrived=arrived, broken=those[:900], used_by=used_by, operations=operations
+            parties=CLAIMANTS_MAX,
+            state=barrier.State.ACTING,
+            arrived=arrived,
+            broken=those[:900],
+            used_by=used_by,
+            operations=operations,
         ).to_spec()
 
     @pytest.mark.parametrize("kind", ["semaphore", "condition", "barrier"])

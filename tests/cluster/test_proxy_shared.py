@@ -197,6 +197,7 @@ class TestCost:
             waiting = pods.near.begin_to_be_notified(name, holder)
             assert pods.near.notify(name, 1).body["notified"] == 1
             assert waiting.answer().status == 200
+            assert pods.near.client.heartbeat().status == 200  # So it has heard the answer.
             wait_until(lambda: not pods.stored("condition", name)["tickets"], "the ticket is taken away")
 
         use()
