@@ -26,9 +26,9 @@ class DeadHolders:
     def __contains__(self, holder: str) -> bool:
         return holder in self._young or holder in self._old
 
-    def add(self, holder: str) -> None:
-        """This holder id never comes back."""
+    def add(self, *holders: str) -> None:
+        """These holder ids never come back."""
         now = self._clock.now()
         if len(self._young) >= REMEMBERED_IDS // 2 or now - self._turned_at >= REMEMBERED_SECONDS:
             self._old, self._young, self._turned_at = self._young, set(), now
-        self._young.add(holder)
+        self._young.update(holders)

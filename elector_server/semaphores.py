@@ -73,6 +73,8 @@ class Semaphores(Participants[Semaphore]):
 
     def __init__(self, core: Core, client_sessions: ClientSessions) -> None:
         super().__init__(core, client_sessions, KIND)
+        self._released = DeadHolders(core.clock)
+        """Permits that their own clients released, or are about to. To give one up besides frees nothing more."""
         self._taken_over = DeadHolders(core.clock)
         """Permits that somebody else gave back. What their own clients release later counts for itself."""
 
@@ -233,6 +235,8 @@ class Semaphores(Participants[Semaphore]):
         def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, None]:
             if semaphore is None or hold.session != at.session:
                 raise NotThere(hold.holder)
+            if hold.holder in self._released:
+                return semaphore.leave(hold, at), None
             return rules.withdraw(semaphore, hold, at, has_joined=bool(member.place)), None
 
         withdrawn = record.request(end_of(hold.holder), change, lambda _: None)
@@ -283,6 +287,7 @@ class Semaphores(Participants[Semaphore]):
         """
         client, record, started_at = self._heard(client_id, name), self._record(name), self._core.clock.now()
         user = self._claimant(client, operation)
+        self._released.add(*holders)
 
         def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, int]:
             standing = frozenset() if semaphore is None else {found.hold.holder for found in semaphore.claimants()}

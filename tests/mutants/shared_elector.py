@@ -88,8 +88,9 @@ _AT_THE_ELECTOR = (
     _elector(
         "a waiter of a deleted semaphore waits for ever",
         "semaphores.py",
-        "return None if standing is not None else",
-        "return None if standing is not None or semaphore is None else",
+        "        if standing is None:\n            return self._of_one",
+        "        if semaphore is None:\n            return None\n"
+        "        if standing is None:\n            return self._of_one",
     ),
     _elector(
         "permits that others gave back pile up",
@@ -100,9 +101,8 @@ _AT_THE_ELECTOR = (
     _elector(
         "a last party that gives up while it arrives leaves a half barrier",
         "barriers.py",
-        "changed, member.place = rules.arrive(barrier, member.claimant, parties, at, acts=acts, alone=alone)\n"
-        "            return changed, member.place\n",
-        "return rules.arrive(barrier, member.claimant, parties, at, acts=acts, alone=alone)\n",
+        "        if holder in self._places or barrier is None:\n",
+        "        if True:\n",
     ),
     _elector(
         "an unnamed record is deleted under its new user",

@@ -179,15 +179,15 @@ SHARED_LOOP = (
         (
             Edit(
                 BARRIERS,
-                "    if barrier is None or not member.has_joined:\n",
-                "    if member.lost is not None:\n        return Outcome.BROKEN\n    if not member.has_joined:\n",
+                "    if not member.has_joined:\n        return None\n",
+                "    if member.lost is not None:\n        return Outcome.BROKEN\n",
             ),
         ),
         ("a_party_passes_while_its_elector_is_cut_off",),
     ),
     Mutant(
         "barrier: a read that finds nothing breaks it",
-        (Edit(BARRIERS, "    if barrier is None or not member.has_joined:\n", "    if not member.has_joined:\n"),),
+        (Edit(BARRIERS, "    if barrier is None and record.version == 0:\n", "    if False:\n"),),
         ("a_stale_read_of_a_missing_barrier",),
     ),
     Mutant(
@@ -203,10 +203,7 @@ SHARED_LOOP = (
     ),
     Mutant(
         "barrier: an arrival that was not answered is forgotten with the session",
-        (
-            Edit(BARRIERS, "            self._remember(holder, member.place)  # Should", "            0  # Should"),
-            Edit(BARRIERS, "return rules.place_of(barrier, holder) or self._places.get(holder) or", "return"),
-        ),
+        (Edit(BARRIERS, "        return rules.place_of(barrier, holder) or sent\n", "        return None\n"),),
         ("an_arrival_is_not_answered_before_the_session_is_lost",),
     ),
 )

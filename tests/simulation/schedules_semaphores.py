@@ -186,6 +186,24 @@ async def a_release_is_written_after_the_session_is_lost(world: World) -> None:
 
 
 @schedule
+async def a_permit_is_released_and_given_up(world: World) -> None:
+    """The store is slow, so a client gives up by its id what it is releasing already: one permit comes back."""
+    e0, _, holder, _ = await two_pods(world)
+    hold = await acquired(holder, 2)
+    slow = store_of(e0).plan("replace", KIND, hold_request=True)
+    releasing = holder.run(SemaphoreUser(holder, "s", 2).release(hold))
+    await slow.sent.wait()
+    holder.give_back("s", hold.holder, KIND)
+    await world.sleep(0.1)
+    slow.deliver()
+    await releasing
+    await world.sleep(D)
+    record = world.shared.record(KIND, "s")
+    assert record is not None
+    assert (record.spec["extra"], permits_of(world)) == (0, []), "a permit was made up"
+
+
+@schedule
 async def a_takeover_takes_longer_than_a_poll(world: World) -> None:
     """The lease is longer than a long poll: what was seen of the dead session in one poll counts in the next."""
     e0, _, dead, waiter = await two_pods(world, lease(40.0), lease(40.0))
