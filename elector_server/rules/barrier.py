@@ -38,6 +38,7 @@ from elector_server.rules.shared import (
     Refusal,
     TermsDiffer,
     confirmed,
+    digest,
     foreign_sessions,
     is_same,
     without,
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
 
 KIND: Final = "barrier"
 
-_ID_CHARACTERS: Final = 16
 
 GENERATIONS_REMEMBERED: Final = 32
 """Broken ones. Of a generation before the oldest of them nobody knows any more that it passed."""
@@ -232,13 +232,9 @@ def place_of(barrier: Barrier, holder: str) -> Place | None:
     for index, party in enumerate(barrier.arrived):
         if party.claimant.hold.holder == holder:
             return Place(barrier.generation + index // barrier.parties, index % barrier.parties)
-    if _short(holder) in barrier.passed:
-        return Place(barrier.passed_generation, barrier.passed.index(_short(holder)))
+    if digest(holder) in barrier.passed:
+        return Place(barrier.passed_generation, barrier.passed.index(digest(holder)))
     return None
-
-
-def _short(holder: str) -> str:
-    return holder[:_ID_CHARACTERS]
 
 
 def open_(barrier: Barrier | None, holder: str) -> Barrier:
@@ -293,7 +289,7 @@ def _opened_while_full(barrier: Barrier) -> Barrier:
 def _next(barrier: Barrier) -> Barrier:
     generation = barrier.generation + 1
     left = barrier.arrived[barrier.parties :]
-    through = tuple(_short(party.claimant.hold.holder) for party in barrier.arrived[: barrier.parties])
+    through = tuple(digest(party.claimant.hold.holder) for party in barrier.arrived[: barrier.parties])
     barrier = replace(barrier, passed=through, passed_generation=barrier.generation)
     if generation in barrier.broken_generations:
         return _broken(replace(barrier, generation=generation, arrived=left))

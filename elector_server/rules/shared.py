@@ -77,11 +77,11 @@ class Operations:
     last: tuple[str, ...] = ()
 
     def __contains__(self, operation: str) -> bool:
-        return _digest(operation) in self.last
+        return digest(operation) in self.last
 
     def plus(self, operation: str) -> Operations:
         """With one more."""
-        return Operations(self.count + 1, (*self.last, _digest(operation))[-OPERATIONS_REMEMBERED:])
+        return Operations(self.count + 1, (*self.last, digest(operation))[-OPERATIONS_REMEMBERED:])
 
     def may_have_forgotten(self, since: int) -> bool:
         """Whether an operation that was applied when `since` had been counted need not be among the last any more."""
@@ -97,7 +97,8 @@ class Operations:
         return cls(spec.get("operation_count", 0), tuple(spec.get("operations", ())))
 
 
-def _digest(operation: str) -> str:
+def digest(operation: str) -> str:
+    """What stands for an id where the whole of it takes too much room. Ids that begin alike have different ones."""
     return blake2b(operation.encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 

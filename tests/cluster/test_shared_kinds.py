@@ -128,6 +128,8 @@ class TestCondition:
         assert first.notify("q", None).body["notified"] == 2
         assert waiting[1].answer().body["state"] == "notified"
         assert first.begin_to_be_notified("q", C).answer().body["state"] == "notified"
+        for sharing in pair:
+            assert sharing.client.heartbeat().status == 200  # So it has heard the answers.
         wait_for(namespace, "condition", "q", waiters=0, notified=0)
 
 
