@@ -250,8 +250,9 @@ def withdraw(semaphore: Semaphore, hold: Hold, at: At, *, has_joined: bool) -> S
     If somebody else's release took its permit over meanwhile, that release has to count for itself. A bounded semaphore
     would have refused that release, so nothing more is given back.
     """
-    if semaphore.standing(hold.holder) is not None:
-        return semaphore.leave(hold, at)
+    standing = semaphore.standing(hold.holder)
+    if standing is not None:  # Be it under the session before, which its elector has lost meanwhile.
+        return semaphore.leave(standing.claimant.hold if isinstance(standing, Permit) else standing.hold, at)
     if (has_joined or hold.holder in semaphore.operations) and not semaphore.terms.bounded:
         return _promoted(replace(semaphore, extra=semaphore.extra + 1), at)
     return semaphore
