@@ -206,4 +206,9 @@ SHARED_LOOP = (
         (Edit(BARRIERS, "        return rules.place_of(barrier, holder) or sent\n", "        return None\n"),),
         ("an_arrival_is_not_answered_before_the_session_is_lost",),
     ),
+    Mutant(
+        "barrier: an arrival that was not answered is forgotten with those who passed",
+        (Edit(BARRIERS, "            _remember(self._sent, holder, place)  # Should", "            0  # Should"),),
+        ("an_arrival_is_not_answered_before_others_have_passed_behind_it",),
+    ),
 )
