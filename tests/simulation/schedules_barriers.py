@@ -96,7 +96,7 @@ async def an_arrival_is_not_answered_before_the_session_is_lost(world: World) ->
 
 @schedule
 async def an_arrival_is_not_answered_before_others_have_passed_behind_it(world: World) -> None:
-    """The same, and the record names only those who passed after it when E0 looks again: it still counts the arrival."""
+    """The same, and others pass after them before E0 looks again: the record still counts the arrival."""
     e0, _, first, last = await two_pods(world)
     await first.run(first.open())
     await until_renewed(world, session_of(world, e0))
