@@ -19,6 +19,7 @@ from elector_server.own_session import Identity
 from elector_server.problems import BarrierBroken, HolderDead, StoreDown
 from elector_server.rules import session as session_rules
 from elector_server.rules.barrier import Outcome, Place
+from elector_server.rules.event import KIND as EVENT
 from elector_server.rules.semaphore import KIND, Terms
 from elector_server.rules.session import Session
 from elector_server.rules.shared import OPERATIONS_REMEMBERED
@@ -356,17 +357,16 @@ def test_an_unnamed_record_stays_if_somebody_begins_to_use_it_while_it_is_remove
         async with running(store) as elector:
             maker, child = await client_of(elector), await client_of(elector)
             name = f"unnamed-{maker}-{wire.new_id()}"
-            assert await acquiring(elector, name, maker, wire.new_id())
+            await elector.events.put(name, maker, wire.new_id(), is_set=False)
+            await elector.close_client(maker)
             store.gate.clear()
-            closes = asyncio.ensure_future(elector.close_client(maker))
-            await eventually(lambda: store.waiting)
-            acquires = asyncio.ensure_future(acquiring(elector, name, child, wire.new_id()))
-            await eventually(lambda: elector.users.is_used(KIND, name))
+            await eventually(lambda: store.waiting)  # The read before it is removed.
+            sets = asyncio.ensure_future(elector.events.put(name, child, wire.new_id(), is_set=True))
+            await eventually(lambda: elector.users.is_used(EVENT, name))
             store.gate.set()
-            assert await asyncio.wait_for(acquires, ENOUGH_SECONDS) is not None
-            await closes
-            await elector.recorded(KIND, name).settled()
-            assert len((await shown(store, KIND, name))["permits"]) == 1
+            await sets
+            await elector.recorded(EVENT, name).settled()
+            assert (await shown(store, EVENT, name))["is_set"]
 
     asyncio.run(run())
 

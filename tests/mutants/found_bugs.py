@@ -16,7 +16,7 @@ TURN = "elector_server/rules/turn.py"
 FOUND_BUGS = (
     Mutant(
         "a silent store passes for a lock that somebody has",
-        (Edit(ACQUISITIONS, "lock.silence.reason(CLAIM_SECONDS)", "None"),),
+        (Edit(ACQUISITIONS, "is None else lock.silence.reason(0.0)", "is None else None"),),
         ("a_waiter_of_a_silent_store_hears_of_the_store", "a_waiter_of_a_refusing_store_hears_of_the_store"),
     ),
     Mutant(

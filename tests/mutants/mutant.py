@@ -88,11 +88,19 @@ def apply(edit: Edit, folder: Path) -> None:
         DoesNotApply: see there.
     """
     path = folder / edit.file
-    text = path.read_text()
+    path.write_text(edited(path.read_text(), edit))
+
+
+def edited(text: str, edit: Edit) -> str:
+    """The text of the file after the edit.
+
+    Raises:
+        DoesNotApply: see there.
+    """
     occurrences = text.count(edit.old)
     if occurrences != 1:
         raise DoesNotApply(f"{edit.file} has {occurrences} times: {edit.old!r}")
-    path.write_text(text.replace(edit.old, edit.new))
+    return text.replace(edit.old, edit.new)
 
 
 def _run_simulation(mutant: Mutant, folder: Path) -> tuple[str | None, str]:

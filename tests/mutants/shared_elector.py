@@ -70,20 +70,20 @@ _AT_THE_ELECTOR = (
     _elector(
         "a permit that is not there is granted to who comes back",
         "semaphores.py",
-        "joined_now = bool(member.place)",
-        "joined_now = True",
+        "if member.place and semaphore is not None",
+        "if semaphore is not None",
     ),
     _elector(
         "a permit that turns out to be gone late is still believed in",
         "semaphores.py",
-        "            confirming.add_done_callback(partial(self._presented_late, record, member, hold))\n",
+        "            self._core.background.start(self._tell_late(record, member, hold))\n",
         "",
     ),
     _elector(
         "a slow confirmation is waited for in vain",
         "semaphores.py",
-        "        self._joins(record, member, self._confirmation(record, member, None))\n",
-        "        self._confirmation(record, member, None)\n",
+        "        self._joins(record, member, self._confirmation(record, member, None))\n        return member\n",
+        "        self._confirmation(record, member, None)\n        return member\n",
     ),
     _elector(
         "a waiter of a deleted semaphore waits for ever",
@@ -107,8 +107,8 @@ _AT_THE_ELECTOR = (
     _elector(
         "an unnamed record is deleted under its new user",
         "named_record.py",
-        "self._record is not None and not self._core.users.is_used(self.kind, self.name):",
-        "self._record is not None:",
+        "self._record is None or self._core.users.is_used(self.kind, self.name):",
+        "self._record is None:",
     ),
     _elector(
         "a waiter that withdraws twice loses its notification",

@@ -29,8 +29,8 @@ SHARED_LOOP = (
         (
             Edit(
                 SEMAPHORES,
-                "self._ask_to_join(record, member, change, lambda _: False)",
-                "self._ask_to_join(record, member, change, lambda _: True)",
+                "self._ask_to_join(record, member, change, lambda _: 0)",
+                "self._ask_to_join(record, member, change, lambda _: 1)",
             ),
         ),
         ("a_holder_id_that_waits_at_another_elector",),
@@ -205,5 +205,10 @@ SHARED_LOOP = (
         "barrier: an arrival that was not answered is forgotten with the session",
         (Edit(BARRIERS, "        return rules.place_of(barrier, holder) or sent\n", "        return None\n"),),
         ("an_arrival_is_not_answered_before_the_session_is_lost",),
+    ),
+    Mutant(
+        "barrier: an arrival that was not answered is forgotten with those who passed",
+        (Edit(BARRIERS, "            _remember(self._sent, holder, place)  # Should", "            0  # Should"),),
+        ("an_arrival_is_not_answered_before_others_have_passed_behind_it",),
     ),
 )

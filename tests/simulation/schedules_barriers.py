@@ -95,6 +95,24 @@ async def an_arrival_is_not_answered_before_the_session_is_lost(world: World) ->
 
 
 @schedule
+async def an_arrival_is_not_answered_before_others_have_passed_behind_it(world: World) -> None:
+    """The same, and others pass after them before E0 looks again: the record still counts the arrival."""
+    e0, _, first, last = await two_pods(world)
+    await first.run(first.open())
+    await until_renewed(world, session_of(world, e0))
+    slow = store_of(e0).plan("create", KIND, hold_answer=True)
+    arriving = arrives(first, 2)
+    await slow.applied.wait()
+    e0.faults.outage = True
+    assert await arrives(last, 2) == 1
+    behind = [arrives(last, 2), arrives(last, 2)]
+    assert {await party for party in behind} == {0, 1}
+    await world.sleep(D)
+    e0.faults.outage = False
+    assert await arriving == 0, "half of the parties passed"
+
+
+@schedule
 async def an_arrival_that_never_lands(world: World) -> None:
     """E0 would write the last arrival, and is cut off; another party comes in its place, and E0 begins a new session.
 
