@@ -37,7 +37,7 @@ def _barrier(name: str, old: str, new: str, tests: tuple[str, ...] = BARRIER_TES
 _SEMAPHORES = (
     _semaphore(
         "permit released twice after a retry",
-        "        return _digest(operation) in self.last\n",
+        "        return digest(operation) in self.last\n",
         "        return operation in self.last\n",
         SHARED,
     ),
