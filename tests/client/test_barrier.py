@@ -268,6 +268,8 @@ def test_lost_answers_are_asked_for_again(barriers, elector):
 
     barrier = Barrier(2, name="x")
     parties = waiting_parties(barriers, barrier, 1)
+    # First it is told its place, then it waits: only now is the next request that of the other party.
+    assert elector.waits_for(lambda: len(elector.asked("PUT", "/barriers")) == 2)
     elector.inject("PUT", "/barriers", pass_and_drop)
     assert barrier.wait() == 1
     assert results_of(parties) == [0]
