@@ -45,6 +45,8 @@ class Request(Generic[R]):
         again: the answer, should the record show that it was done by somebody before us.
         number: requests are numbered in the order in which they came.
         is_remembered: whether the record remembers it; else it may be repeated.
+        repeated_after: how many operations the record counted before its caller asked another process for the same,
+            which did not answer; None if nobody else was asked.
         sent: the answer that holds if the write that was sent last has had its effect.
         sent_over: how many operations the record counted before that write; None if it certainly had no effect.
         sent_with: the last operation in that write. A write has its effect as a whole, and a later one that carries
@@ -56,6 +58,7 @@ class Request(Generic[R]):
     again: Callable[[R], Any]
     number: int
     is_remembered: bool = True
+    repeated_after: int | None = None
     sent: Any = None
     sent_over: int | None = None
     sent_with: str = ""
@@ -155,9 +158,8 @@ def _apply(request: Request[R], before: R | None, at: At, decision: Decision[R])
 
 
 def _may_be_forgotten(request: Request[R], record: R) -> bool:
-    if not request.is_remembered or request.sent_over is None:
-        return False
-    return record.operations.may_have_forgotten(request.sent_over)
+    since = request.repeated_after if request.sent_over is None else request.sent_over
+    return request.is_remembered and since is not None and record.operations.may_have_forgotten(since)
 
 
 def _without_strays(record: R, at: At, wishes: Wishes[R]) -> tuple[R, bool]:

@@ -97,7 +97,13 @@ class NamedRecord(Generic[R]):
         return len(self._looks)
 
     def request(
-        self, request_id: str, change: Change[R], again: Callable[[R], Any], *, is_remembered: bool = True
+        self,
+        request_id: str,
+        change: Change[R],
+        again: Callable[[R], Any],
+        *,
+        is_remembered: bool = True,
+        repeated_after: int | None = None,
     ) -> asyncio.Future[Any]:
         """Have a change made, exactly once, and give its answer; the same id again waits for the same one.
 
@@ -110,14 +116,18 @@ class NamedRecord(Generic[R]):
                 self._answer(request_id, self._core.answered[self.kind, self.name, request_id])
             else:
                 self._number += 1
-                self._requests[request_id] = Request(request_id, change, again, self._number, is_remembered)
+                self._requests[request_id] = Request(
+                    request_id, change, again, self._number, is_remembered, repeated_after
+                )
             self.kick()
         return answer
 
-    def operation(self, operation: str, change: Change[R], again: Callable[[R], Any]) -> asyncio.Future[Any]:
+    def operation(
+        self, operation: str, change: Change[R], again: Callable[[R], Any], *, repeated_after: int | None = None
+    ) -> asyncio.Future[Any]:
         """A request whose answer stays the same, however long after its caller asks again."""
         self._operations.add(operation)
-        return self.request(operation, change, again)
+        return self.request(operation, change, again, repeated_after=repeated_after)
 
     def asked(self, request_id: str) -> asyncio.Future[Any] | None:
         """The future of a request that has not been answered yet."""

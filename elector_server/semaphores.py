@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PermitGranted:
-    """The answer to an acquire that succeeded. `value` is what is left."""
+    """The answer to an acquire that succeeded. `value` is what is left, `operations` how many were ever applied."""
 
     name: str
     holder: str
@@ -51,6 +51,24 @@ class PermitGranted:
     valid_seconds: float
     incarnation: str
     value: int
+    operations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a client had heard when it first asked for an operation: of which elector, and how many there had been."""
+
+    incarnation: str
+    operations: int
+
+
+@dataclass(frozen=True, slots=True)
+class PermitsReleased:
+    """The answer to a release. `value` is how many permits are free, `operations` how many were ever applied."""
+
+    name: str
+    value: int
+    operations: int
 
 
 _QUEUED: Final = object()
@@ -217,6 +235,7 @@ class Semaphores(Participants[Semaphore]):
             self._clients.valid_seconds(member.client),
             session.incarnation,
             0 if semaphore is None else semaphore.value,
+            0 if semaphore is None else semaphore.operations.count,
         )
 
     def _keep_for_a_moment(self, record: NamedRecord[Semaphore], member: Member, polls: int) -> None:
@@ -230,6 +249,7 @@ class Semaphores(Participants[Semaphore]):
     def _withdraw(self, record: NamedRecord[Semaphore], member: Member) -> Any:
         """Its client does not know that it succeeded, or does not want it any more. Gives the future of its end."""
         hold = member.claimant.hold
+        is_joining = record.asked(hold.holder) is not None
         self._core.dead.add(hold.holder)
 
         def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, None]:
@@ -237,7 +257,8 @@ class Semaphores(Participants[Semaphore]):
                 raise NotThere(hold.holder)
             if hold.holder in self._released:
                 return semaphore.leave(hold, at), None
-            return rules.withdraw(semaphore, hold, at, has_joined=bool(member.place)), None
+            has_joined = bool(member.place) or (is_joining and hold.holder in semaphore.operations)
+            return rules.withdraw(semaphore, hold, at, has_joined=has_joined), None
 
         withdrawn = record.request(end_of(hold.holder), change, lambda _: None)
         self._drop(record, member)
@@ -276,9 +297,26 @@ class Semaphores(Participants[Semaphore]):
         return LimitMismatch(name, error.ours, error.theirs, described(error.used_by))
 
     async def release(
-        self, name: str, client_id: str, operation: str, terms: Terms, permits: int, holders: Sequence[str]
-    ) -> int:
-        """Give `permits` back in one step, those of `holders` first. Gives the value after it.
+        self,
+        name: str,
+        client_id: str,
+        operation: str,
+        terms: Terms,
+        permits: int,
+        holders: Sequence[str],
+        heard: Heard | None = None,
+    ) -> PermitsReleased:
+        """Give `permits` back in one step, those of `holders` first.
+
+        Args:
+            name: of the semaphore.
+            client_id: who asks.
+            operation: the id under which it is done once.
+            terms: what the semaphore is.
+            permits: how many.
+            holders: whose, as far as they stand in the record.
+            heard: what the caller had heard when it first asked. If that was another process, and the record may have
+                forgotten since what was done, permits of `holders` go back if they are still there, and no others.
 
         Raises:
             UnknownClient: the client has no session here.
@@ -286,7 +324,8 @@ class Semaphores(Participants[Semaphore]):
             LimitMismatch, StoreDown: as for `acquire`.
         """
         client, record, started_at = self._heard(client_id, name), self._record(name), self._core.clock.now()
-        user = self._claimant(client, operation)
+        user, incarnation = self._claimant(client, operation), self._session().incarnation
+        repeated_after = heard.operations if heard is not None and heard.incarnation != incarnation else None
         self._released.add(*holders)
 
         def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, int]:
@@ -302,11 +341,12 @@ class Semaphores(Participants[Semaphore]):
             return changed, changed.value
 
         try:
-            value: int = await self._in_time(
-                record, record.operation(once(operation), change, lambda semaphore: semaphore.value)
+            released = record.operation(
+                once(operation), change, lambda semaphore: semaphore.value, repeated_after=repeated_after
             )
+            value: int = await self._in_time(record, released)
         except NothingLeft:
-            return terms.limit if record.record is None else record.record.value
+            return self._released_now(record, terms.limit if record.record is None else record.record.value)
         except OutcomeLost:
             if permits > len(holders):
                 raise
@@ -320,7 +360,12 @@ class Semaphores(Participants[Semaphore]):
             member = record.members.get(holder)
             if member is not None:
                 self._drop(record, member)
-        return value
+        return self._released_now(record, value)
+
+    @staticmethod
+    def _released_now(record: NamedRecord[Semaphore], value: int) -> PermitsReleased:
+        operations = 0 if record.record is None else record.record.operations.count
+        return PermitsReleased(record.name, value, operations)
 
     async def _return_all(self, record: NamedRecord[Semaphore], holders: Sequence[str], since: float) -> int:
         """Nobody knows whether these permits were given back: a permit itself can be given back only once."""

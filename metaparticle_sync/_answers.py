@@ -70,14 +70,28 @@ class Answer(NamedTuple):
         return self.sent_at + seconds * self.valid_share
 
 
+class SemaphoreState(NamedTuple):
+    """How many permits are free, and how many operations the semaphore has ever seen."""
+
+    value: int
+    operations: int
+
+
+class Heard(NamedTuple):
+    """What a process knew when it first asked for an operation: the elector, and how many operations there had been."""
+
+    incarnation: str
+    operations: int
+
+
 class Granted(NamedTuple):
-    """It is held; until when is said for the session under which it was granted. Of a semaphore: what is left free."""
+    """It is held; until when is said for the session under which it was granted. `left`: of a semaphore."""
 
     holder: str
     token: int
     incarnation: str
     valid_until: float
-    value: int | None = None
+    left: SemaphoreState | None = None
 
 
 class Lost(NamedTuple):
@@ -142,7 +156,7 @@ def acquired(answer: Answer) -> Granted | None:
             int(fields["token"]),
             fields["incarnation"],
             answer.valid_until(fields["valid_seconds"]),
-            fields.get("value"),
+            _left(answer, fields) if "value" in fields else None,
         )
     except (KeyError, TypeError, ValueError):
         raise answer.foreign() from None
@@ -202,11 +216,15 @@ def notified(answer: Answer) -> int:
     return number
 
 
-def semaphore_value(answer: Answer) -> int:
-    """Read the answer to a release of permits: how many are free now."""
+def permits_released(answer: Answer) -> SemaphoreState:
+    """Read the answer to a release of permits."""
     if answer.status != 200:
         raise answer.refusal()
-    return _number(answer, answer.json().get("value"))
+    return _left(answer, answer.json())
+
+
+def _left(answer: Answer, fields: dict[str, Any]) -> SemaphoreState:
+    return SemaphoreState(_number(answer, fields.get("value")), _number(answer, fields.get("operations")))
 
 
 def semaphore_view(answer: Answer) -> int | None:

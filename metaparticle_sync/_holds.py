@@ -59,6 +59,7 @@ class Hold:
         "client",
         "holder",
         "is_delivered",
+        "left",
         "lost",
         "on_loss",
         "process",
@@ -68,7 +69,6 @@ class Hold:
         "thread",
         "thread_ident",
         "token",
-        "value",
     )
 
     def __init__(self, shared: Shared, client: str, granted: Granted, term: Term, on_loss: OnLoss) -> None:
@@ -76,7 +76,7 @@ class Hold:
         self.client = client
         self.holder = granted.holder
         self.token = granted.token
-        self.value = granted.value
+        self.left = granted.left
         self.term = term
         self.on_loss = on_loss
         self.thread = this_thread()

@@ -18,7 +18,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from metaparticle_sync import wire
-from metaparticle_sync._answers import Refused
+from metaparticle_sync._answers import Heard, Refused
 from metaparticle_sync._calling import call_once
 from metaparticle_sync._clock import now
 from metaparticle_sync._farewells import Farewell
@@ -27,6 +27,7 @@ from metaparticle_sync._keeper import RELEASE_SECONDS
 from metaparticle_sync.errors import ElectorRefused, ElectorUnavailable
 
 if TYPE_CHECKING:
+    from metaparticle_sync._answers import SemaphoreState
     from metaparticle_sync._keeper import Keeper
     from metaparticle_sync._sidecar import Sidecar
     from metaparticle_sync._waiting import Patience
@@ -37,7 +38,7 @@ _REQUEST_SECONDS_MIN: Final = 0.05
 class SharedSemaphore(Shared):
     """A semaphore. `value` is the last that was heard of it."""
 
-    __slots__ = ("bounded", "given_back", "limit", "losses", "permits", "terms", "value")
+    __slots__ = ("bounded", "given_back", "limit", "losses", "operations", "permits", "terms", "value")
 
     kind = "semaphore"
     collection = wire.SEMAPHORES_PATH
@@ -46,6 +47,8 @@ class SharedSemaphore(Shared):
         super().__init__(name)
         self.limit = self.value = limit
         self.bounded = bounded
+        self.operations = 0
+        """How many operations it had seen when the elector last told."""
         self.terms = f',"limit":{limit},"bounded":{"true" if bounded else "false"}'
         self.permits: dict[str, Hold] = {}
         """By holder id."""
@@ -53,6 +56,10 @@ class SharedSemaphore(Shared):
         """Permits that were lost, and whose holders have not tried to release them yet."""
         self.given_back = 0
         """Permits that went back when the process began to end, and that a thread which still runs may yet release."""
+
+    def note(self, state: SemaphoreState) -> None:
+        """What the elector just told."""
+        self.value, self.operations = state
 
     def believe(self, hold: Hold) -> None:
         self.permits[hold.holder] = hold
@@ -116,6 +123,8 @@ class _Return:
         """How many permits are released besides that this process does not hold."""
         self._keeper = keeper
         self._shared = shared
+        self._heard: Heard | None = None
+        """What was known when it was first said."""
 
     def say(self, sidecar: Sidecar, timeout: float) -> None:
         """Say it, to an elector that knows us."""
@@ -144,7 +153,10 @@ class _Return:
         holders = [hold.holder for hold in self.own]
         count = len(holders) + self.others
         if count:
-            shared.value = sidecar.release_permits(shared.path, client, self.key, shared.terms, count, holders, timeout)
+            if self._heard is None:
+                self._heard = Heard(self._keeper.holds.term.incarnation, shared.operations)
+            give_back = sidecar.release_permits
+            shared.note(give_back(shared.path, client, self.key, shared.terms, count, holders, self._heard, timeout))
             self._keeper.holds.parted(self.own)
 
     def _part_with_uncertain(self) -> None:

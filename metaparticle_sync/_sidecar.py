@@ -25,10 +25,12 @@ from metaparticle_sync._answers import (
     BarrierState,
     EventState,
     Granted,
+    Heard,
     HolderView,
     LockSight,
     NoElector,
     Refused,
+    SemaphoreState,
     SessionStatus,
 )
 from metaparticle_sync._clock import now
@@ -99,12 +101,26 @@ class Sidecar:
         return self._ask(_answers.holder_view, "GET", path, None, timeout)
 
     def release_permits(
-        self, path: str, client: str, operation: str, terms: str, count: int, holders: Sequence[str], timeout: float
-    ) -> int:
-        """Give back so many permits of a semaphore, at first those of `holders`. Returns how many are free then."""
-        listed = json.dumps(list(holders))
-        body = f'{{"client":"{client}","operation":"{operation}","permits":{count},"holders":{listed}{terms}}}'
-        return self._ask(_answers.semaphore_value, "POST", path, body, timeout)
+        self,
+        path: str,
+        client: str,
+        operation: str,
+        terms: str,
+        count: int,
+        holders: Sequence[str],
+        heard: Heard,
+        timeout: float,
+    ) -> SemaphoreState:
+        """Give back so many permits of a semaphore, at first those of `holders`.
+
+        An elector that has restarted since it was first asked learns that from `heard`, which was before.
+        """
+        listed, incarnation = json.dumps(list(holders)), json.dumps(heard.incarnation)
+        body = (
+            f'{{"client":"{client}","operation":"{operation}","permits":{count},"holders":{listed},'
+            f'"incarnation":{incarnation},"operations":{heard.operations}{terms}}}'
+        )
+        return self._ask(_answers.permits_released, "POST", path, body, timeout)
 
     def read_semaphore(self, path: str, timeout: float) -> int | None:
         """How many permits are free; None: nobody has used it."""

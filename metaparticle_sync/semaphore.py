@@ -184,7 +184,10 @@ class Semaphore:
         except ElectorRefused as error:
             raise explained(error) from None
         forget_surplus(keeper, shared)
-        shared.value = hold.value if hold is not None and hold.value is not None else 0
+        if hold is not None and hold.left is not None:
+            shared.note(hold.left)
+        else:
+            shared.value = 0
         return hold
 
     def _at_fork_reinit(self) -> None:

@@ -17,6 +17,7 @@ from metaparticle_sync import wire
 Fields = dict[str, Any]
 
 _SHOWN_CHARACTERS_MAX: Final = 80
+_INCARNATION_CHARACTERS_MAX: Final = 64
 _STREAM_CHARACTERS_MAX: Final = 64
 _TOKEN_DIGITS_MAX: Final = 40
 
@@ -93,6 +94,11 @@ def text_field(fields: Fields, name: str, characters_max: int) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= characters_max or not _is_unicode(value):
         _refuse(name, value, f"a text of 1 to {characters_max} characters")
     return value
+
+
+def incarnation_field(fields: Fields) -> str:
+    """An incarnation of an elector's session; empty if it is left out."""
+    return text_field(fields, "incarnation", _INCARNATION_CHARACTERS_MAX) if "incarnation" in fields else ""
 
 
 def stream_field(fields: Fields, name: str) -> str | None:

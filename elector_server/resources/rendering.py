@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from elector_server.acquisitions import Granted, StillWaiting
-    from elector_server.semaphores import PermitGranted
+    from elector_server.semaphores import PermitGranted, PermitsReleased
     from elector_server.views import ClientStatus, LockView
 
 LOCK_FREE: Final = "lock_free"
@@ -87,8 +87,14 @@ def permit_body(grant: PermitGranted) -> bytes:
             "valid_seconds": _rounded_down(grant.valid_seconds),
             "incarnation": grant.incarnation,
             "value": grant.value,
+            "operations": grant.operations,
         }
     )
+
+
+def released_body(released: PermitsReleased) -> bytes:
+    """Permits went back."""
+    return to_bytes({"name": released.name, "value": released.value, "operations": released.operations})
 
 
 def waiting_body(waiting: StillWaiting) -> bytes:

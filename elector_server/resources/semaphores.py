@@ -6,18 +6,33 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from elector_server.problems import BadBody
-from elector_server.resources.parsing import Fields, count_field, flag_field, id_field, ids_field, wait_field
-from elector_server.resources.rendering import permit_body, releasing_body, to_bytes, waiting_for_body
+from elector_server.resources.parsing import (
+    Fields,
+    count_field,
+    flag_field,
+    id_field,
+    ids_field,
+    incarnation_field,
+    optional_count_field,
+    wait_field,
+)
+from elector_server.resources.rendering import permit_body, released_body, releasing_body, waiting_for_body
 from elector_server.resources.shared import SharedResource
 from elector_server.rules.semaphore import KIND, Terms
+from elector_server.semaphores import Heard
 from metaparticle_sync import wire
 
 if TYPE_CHECKING:
     from falcon.asgi import Request, Response
 
 _ACQUIRE_FIELDS: Final = frozenset({"client", "holder", "limit", "bounded", "wait_seconds"})
-_RELEASE_FIELDS: Final = frozenset({"client", "operation", "limit", "bounded", "permits", "holders"})
+_RELEASE_FIELDS: Final = frozenset(
+    {"client", "operation", "limit", "bounded", "permits", "holders", "incarnation", "operations"}
+)
 _GIVE_UP_FIELDS: Final = frozenset({"client", "holder"})
+
+_OPERATIONS_MAX: Final = 2**53 - 1
+"""As far as every JSON parser counts exactly."""
 
 
 class SemaphoreResource(SharedResource):
@@ -47,9 +62,10 @@ class SemaphoreResource(SharedResource):
         permits, holders = count_field(fields, "permits", 1, wire.PERMITS_MAX), ids_field(fields, "holders")
         if len(holders) > permits:
             raise BadBody(f"field holders names {len(holders)} permits and only {permits} are to be released")
+        heard = _heard(fields)
         await self._elector.admit(0.0)
-        value = await self._elector.semaphores.release(name, client, operation, terms, permits, holders)
-        resp.data = to_bytes({"name": name, "value": value})
+        release = self._elector.semaphores.release
+        resp.data = released_body(await release(name, client, operation, terms, permits, holders, heard))
 
     async def on_delete(self, req: Request, resp: Response, name: str) -> None:
         """Give up one acquisition, whether it holds or waits."""
@@ -60,6 +76,12 @@ class SemaphoreResource(SharedResource):
         else:
             resp.status = HTTPStatus.ACCEPTED
             resp.data = releasing_body()
+
+
+def _heard(fields: Fields) -> Heard | None:
+    operations = optional_count_field(fields, "operations", 0, _OPERATIONS_MAX)
+    incarnation = incarnation_field(fields)
+    return Heard(incarnation, operations or 0) if incarnation else None
 
 
 def _terms(fields: Fields) -> Terms:

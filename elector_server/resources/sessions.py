@@ -14,6 +14,7 @@ from elector_server.resources.parsing import (
     client_in_path,
     id_field,
     ids_field,
+    incarnation_field,
     list_field,
     name_field,
     object_item,
@@ -35,7 +36,6 @@ HOLD_KINDS: Final = ("lock", "semaphore")
 
 _OPEN_FIELDS: Final = frozenset({"holds", "process", "stream"})
 _HEARTBEAT_FIELDS: Final = frozenset({"acknowledged", "stream"})
-_INCARNATION_CHARACTERS_MAX: Final = 64
 _HOLD_FIELDS: Final = frozenset({"kind", "name", "holder", "token"})
 
 
@@ -106,5 +106,5 @@ def _presented(item: object, place: str) -> PresentedHold:
         holder=id_field(fields, "holder"),
         token=token_field(fields, "token"),
         kind=choice_field(fields, "kind", HOLD_KINDS),
-        incarnation=text_field(fields, "incarnation", _INCARNATION_CHARACTERS_MAX) if "incarnation" in fields else "",
+        incarnation=incarnation_field(fields),
     )

@@ -253,7 +253,7 @@ def withdraw(semaphore: Semaphore, hold: Hold, at: At, *, has_joined: bool) -> S
     standing = semaphore.standing(hold.holder)
     if standing is not None:  # Be it under the session before, which its elector has lost meanwhile.
         return semaphore.leave(standing.claimant.hold if isinstance(standing, Permit) else standing.hold, at)
-    if (has_joined or hold.holder in semaphore.operations) and not semaphore.terms.bounded:
+    if has_joined and not semaphore.terms.bounded:
         return _promoted(replace(semaphore, extra=semaphore.extra + 1), at)
     return semaphore
 

@@ -112,7 +112,8 @@ class FakeSemaphores:
                 return
             self._give_back(record, body["permits"], body["holders"])
             record.operations[operation] = record.value
-        handler.answer(200, {"name": handler.path, "value": record.operations[operation]})
+        answer = {"name": handler.path, "value": record.operations[operation], "operations": len(record.operations)}
+        handler.answer(200, answer)
 
     def _give_back(self, record: Record, count: int, holders: list[str]) -> None:
         listed = [holder for holder in holders if record.permits.pop(holder, None) is not None]
@@ -155,4 +156,5 @@ class FakeSemaphores:
     def _grant(self, handler: Handler, name: str, record: Record, holder: str) -> None:
         answer = {"name": name, "state": "held", "holder": holder, "token": str(self.elector.tokens)}
         validity = {"valid_seconds": self.elector.valid_seconds, "incarnation": self.elector.incarnation}
-        handler.answer(200, answer | validity | {"value": record.value})
+        left = {"value": record.value, "operations": len(record.operations)}
+        handler.answer(200, answer | validity | left)

@@ -198,10 +198,10 @@ def test_a_release_that_is_asked_for_again_long_after_is_done_once():
         async with running(MemoryStore(1_000)) as elector:
             client, operation = await client_of(elector), wire.new_id()
             release = elector.semaphores.release
-            assert await release("s", client, operation, NONE, 1, []) == 1
+            assert (await release("s", client, operation, NONE, 1, [])).value == 1
             for _ in range(OPERATIONS_REMEMBERED + 1):
                 await release("s", client, wire.new_id(), NONE, 1, [])
-            assert await release("s", client, operation, NONE, 1, []) == 1
+            assert (await release("s", client, operation, NONE, 1, [])).value == 1
             assert (await shown(elector.store, KIND, "s"))["extra"] == OPERATIONS_REMEMBERED + 2
 
     asyncio.run(run())

@@ -198,6 +198,7 @@ def test_semaphores(talk: Conversation) -> None:
     name, first, second = wire.path_of(wire.SEMAPHORES_PATH, "team/ä gpu"), wire.new_id(), wire.new_id()
     acquire = {"client": talk.client, "limit": 1, "bounded": True, "wait_seconds": 0}
     release = {"client": talk.client, "operation": wire.new_id(), "limit": 1, "bounded": True, "permits": 1}
+    heard = {"incarnation": "61b0192cf830.1", "operations": 7}
     give_up = {"client": talk.client, "holder": first}
     talk.call(404, "GET", name)
     talk.call(200, "PUT", wire.session_path(talk.client), {"process": "test"})
@@ -214,7 +215,7 @@ def test_semaphores(talk: Conversation) -> None:
     lost = hold | {"holder": wire.new_id()}
     status = talk.call(200, "PUT", wire.session_path(talk.client), {"process": "test", "holds": [hold, lost]})
     assert (status["holds"], [loss["kind"] for loss in status["lost"]]) == ([first], ["semaphore"])
-    talk.call(200, "POST", name, release | {"holders": [first]})
+    talk.call(200, "POST", name, release | heard | {"holders": [first]})
     talk.call(204, "DELETE", name, give_up | {"holder": second})
     talk.call(409, "POST", name, release | {"operation": wire.new_id()})
     talk.call(409, "DELETE", name, give_up | {"holder": wire.new_id()})

@@ -10,7 +10,7 @@ import pytest
 from elector_server import problems
 from elector_server.rules.claimant import Claimant, Hold
 from elector_server.rules.semaphore import KIND, Permit, Semaphore, Terms
-from elector_server.semaphores import PermitGranted
+from elector_server.semaphores import Heard, PermitGranted, PermitsReleased
 from elector_server.store import Record
 from metaparticle_sync import wire
 from tests.http.asking import Answer, app_of, ask
@@ -44,7 +44,7 @@ def _ask(elector: FakeElector, method: str, body: Any = None, target: str = "/se
 
 
 def test_acquire_renders_the_permit() -> None:
-    elector = FakeElector(semaphores_acquire=PermitGranted("gpu", HOLDER, 123, 11.34567, "s.1", 2))
+    elector = FakeElector(semaphores_acquire=PermitGranted("gpu", HOLDER, 123, 11.34567, "s.1", 2, 7))
     answer = _ask(elector, "PUT", ACQUIRE)
     assert answer.status == 200
     assert answer.headers["content-type"] == wire.JSON_TYPE
@@ -56,6 +56,7 @@ def test_acquire_renders_the_permit() -> None:
         "valid_seconds": 11.345,  # rounded down: it is a promise
         "incarnation": "s.1",
         "value": 2,
+        "operations": 7,
     }
     assert elector.calls == [("semaphores_acquire", "gpu", CLIENT, HOLDER, Terms(3, bounded=True), 2.5)]
 
@@ -106,16 +107,30 @@ def test_who_is_not_let_in_asks_nothing(method: str, body: Any, code: str) -> No
 
 
 def test_release() -> None:
-    elector = FakeElector(semaphores_release=2)
+    elector = FakeElector(semaphores_release=PermitsReleased("gpu", 2, 7))
     answer = _ask(elector, "POST", RELEASE)
-    assert (answer.status, answer.json) == (200, {"name": "gpu", "value": 2})
-    assert elector.calls == [("semaphores_release", "gpu", CLIENT, "e" * 32, Terms(3, bounded=True), 2, [HOLDER])]
+    assert (answer.status, answer.json) == (200, {"name": "gpu", "value": 2, "operations": 7})
+    assert elector.calls == [("semaphores_release", "gpu", CLIENT, "e" * 32, Terms(3, bounded=True), 2, [HOLDER], None)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "heard"),
+    [
+        ({"incarnation": "s.1", "operations": 7}, Heard("s.1", 7)),
+        ({"incarnation": "s.1"}, Heard("s.1", 0)),
+        ({"operations": 7}, None),
+    ],
+)
+def test_release_with_what_was_heard_when_it_was_first_sent(fields: dict[str, Any], heard: Heard | None) -> None:
+    elector = FakeElector(semaphores_release=PermitsReleased("gpu", 2, 7))
+    assert _ask(elector, "POST", RELEASE | fields).status == 200
+    assert elector.calls[0][-1] == heard
 
 
 def test_release_of_nobodys_permit_in_particular() -> None:
-    elector = FakeElector(semaphores_release=1)
+    elector = FakeElector(semaphores_release=PermitsReleased("gpu", 1, 7))
     assert _ask(elector, "POST", {key: value for key, value in RELEASE.items() if key != "holders"}).status == 200
-    assert elector.calls[0][-2:] == (2, [])
+    assert elector.calls[0][-3:] == (2, [], None)
 
 
 def test_release_too_often() -> None:

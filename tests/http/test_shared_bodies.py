@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from elector_server.barriers import Arrival
 from elector_server.events import EventSeen
 from elector_server.rules.barrier import Barrier, Outcome, Place
+from elector_server.semaphores import PermitsReleased
 from metaparticle_sync import wire
 from tests.http.asking import app_of, ask
 from tests.http.fake_elector import CLIENT, HOLDER, FakeElector
@@ -28,6 +29,8 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
         "bounded": True,
         "permits": 2,
         "holders": [HOLDER],
+        "incarnation": "61b0192cf830.1",
+        "operations": 7,
     },
     ("DELETE", "/semaphores/x"): {"client": CLIENT, "holder": HOLDER},
     ("PUT", "/events/x"): {"client": CLIENT, "operation": OPERATION, "is_set": True},
@@ -54,7 +57,7 @@ CALLS: dict[tuple[str, str], dict[str, Any]] = {
 }
 """Each call with a body that has all its fields."""
 
-OPTIONAL = {"wait_seconds", "generation", "waiters", "holders", "pass_on", "arrived"}
+OPTIONAL = {"wait_seconds", "generation", "waiters", "holders", "incarnation", "operations", "pass_on", "arrived"}
 """Fields that may be left out. (So may the holder of a transition: that one has a test of its own.)"""
 
 WRONG: dict[str, list[tuple[Any, str]]] = {
@@ -65,6 +68,8 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
     "bounded": [(None, "true or false"), (1, "true or false"), ("true", "true or false")],
     "permits": [(None, "from 1 to 1000"), (0, "from 1 to 1000"), (1001, "from 1 to 1000"), ("1", "whole number")],
     "holders": [(None, "a list"), ("x", "a list"), ([5], "holders[0]"), ([HOLDER] * 3, "only 2 are to be released")],
+    "incarnation": [(None, "a text of 1 to 64"), (5, "a text"), ("", "a text of 1 to 64"), ("x" * 65, "1 to 64")],
+    "operations": [(-1, "from 0 to 9007199254740991"), (2**53, "from 0"), (1.5, "whole number"), ("1", "whole number")],
     "is_set": [(None, "true or false"), (0, "true or false"), ("false", "true or false")],
     "generation": [(-1, "from 0 to 9007199254740991"), (2**53, "from 0"), (1.5, "whole number"), ("1", "whole number")],
     "wait_seconds": [(None, "from 0 to 25"), (-1, "from 0 to 25"), (25.1, "from 0 to 25"), ("1", "from 0 to 25")],
@@ -145,7 +150,7 @@ def _answering() -> FakeElector:
     """Whatever is understood has an answer."""
     return FakeElector(
         semaphores_acquire=None,
-        semaphores_release=1,
+        semaphores_release=PermitsReleased("x", 1, 1),
         semaphores_give_up=True,
         events_put=EventSeen("x", is_set=True, generation=1),
         events_wait=EventSeen("x", is_set=True, generation=1),

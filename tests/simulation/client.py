@@ -47,7 +47,9 @@ class SimulatedClient:
         self._loop = network.loop
         self._clock = pod.clock
         self.via_proxy = via_proxy
-        self._incarnation = ""
+        self.incarnation = ""
+        self.operations: dict[str, int] = {}
+        """By semaphore, how many operations it had seen when an elector last told."""
         self._incarnation_sent_at = float("-inf")
         self._deadline = float("-inf")
         self._tick_seconds = 2.0
@@ -95,7 +97,7 @@ class SimulatedClient:
 
     def deadline_of(self, hold: ClientHold) -> float:
         """Until when this hold may be believed in."""
-        return self._deadline if hold.incarnation == self._incarnation else hold.old_deadline
+        return self._deadline if hold.incarnation == self.incarnation else hold.old_deadline
 
     def believes(self, key: str) -> bool:
         """Whether this process holds a lock, or a permit, as far as it can be sure right now."""
@@ -119,6 +121,7 @@ class SimulatedClient:
 
     def drop(self, hold: ClientHold, reason: str) -> None:
         """Stop believing in a hold."""
+        hold.old_deadline = self.deadline_of(hold)  # It may be released under another incarnation.
         if self.holds.get(hold.key) is hold:
             del self.holds[hold.key]
         self._end_belief(hold, self._loop.time(), reason)
@@ -210,7 +213,7 @@ class SimulatedClient:
         """What an answer says about this client's time and holds. False if it must attach again."""
         for loss in status.lost:
             self._note_loss(loss.name, loss.holder, loss.reason)
-        if status.incarnation != self._incarnation:
+        if status.incarnation != self.incarnation:
             if sent_at < self._incarnation_sent_at:
                 return True
             self._change_incarnation(status.incarnation)
@@ -229,14 +232,14 @@ class SimulatedClient:
 
     def _has_undecided(self) -> bool:
         """Whether the elector has not said yet what became of a hold of another incarnation."""
-        return any(hold.incarnation != self._incarnation for hold in self.holds.values())
+        return any(hold.incarnation != self.incarnation for hold in self.holds.values())
 
     def _change_incarnation(self, incarnation: str) -> None:
         """Another session or another life of the elector: what was certain stays so until its old deadline."""
         for hold in self.holds.values():
-            if hold.incarnation == self._incarnation:
+            if hold.incarnation == self.incarnation:
                 hold.old_deadline = self._deadline
-        self._incarnation = incarnation
+        self.incarnation = incarnation
 
     def _note_loss(self, name: str, holder: str, reason: str) -> None:
         self.losses_told.add(holder)
@@ -320,7 +323,7 @@ class SimulatedClient:
     async def granted(self, hold: ClientHold, valid_seconds: float, sent_at: float) -> bool:
         """Take in what an elector has granted; whether it can be believed in."""
         self.holds[hold.key] = hold
-        if hold.incarnation == self._incarnation:
+        if hold.incarnation == self.incarnation:
             self._deadline = max(self._deadline, sent_at + valid_seconds)
             self._begin_belief(hold)
         for _ in range(3):
@@ -328,7 +331,7 @@ class SimulatedClient:
                 return True
             if self.holds.get(hold.key) is not hold:
                 break
-            await (self._heartbeat() if hold.incarnation == self._incarnation else self._attach())
+            await (self._heartbeat() if hold.incarnation == self.incarnation else self._attach())
         if self.believes_without_notice(hold):
             return True
         self.drop(hold, "could not be confirmed")

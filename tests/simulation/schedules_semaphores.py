@@ -90,6 +90,53 @@ async def a_release_repeated_long_after_it_was_done(world: World) -> None:
 
 
 @schedule
+async def a_release_that_is_repeated_at_the_next_process(world: World) -> None:
+    """E0 writes the release and crashes; before its next process is asked again, the record has forgotten it."""
+    e0, _, holder, other = await two_pods(world)
+    hold = await acquired(holder, 3)
+    kept = await acquired(other, 3)
+    slow = store_of(e0).plan("replace", KIND, hold_answer=True)
+    releasing = holder.run(SemaphoreUser(holder, "s", 3).release(hold))
+    await slow.applied.wait()
+    elector_of(e0).crash()
+    await use_often(other, 3)
+    e0.start_elector()
+    await releasing
+    await world.sleep(D)
+    assert permits_of(world) == [kept.holder], "the release was done twice, the second time with somebody else's permit"
+
+
+@schedule
+async def a_release_that_only_the_next_process_hears_of(world: World) -> None:
+    """E0 crashes before it writes the release. Its next process can not know that, and the permit goes back."""
+    e0, _, holder, other = await two_pods(world)
+    hold = await acquired(holder, 3)
+    kept = await acquired(other, 3)
+    elector_of(e0).crash()
+    releasing = holder.run(SemaphoreUser(holder, "s", 3).release(hold))
+    await use_often(other, 3)
+    e0.start_elector()
+    await releasing
+    await world.sleep(D)
+    assert permits_of(world) == [kept.holder], "the permit did not go back"
+
+
+@schedule
+async def a_release_at_the_next_process_after_somebody_took_the_permit_over(world: World) -> None:
+    """The permit went back by somebody else's release, so this one, of which E0 did not hear, counts for itself."""
+    e0, _, holder, other = await two_pods(world)
+    hold = await acquired(holder, 3)
+    await acquired(other, 3)
+    elector_of(e0).crash()
+    releasing = holder.run(SemaphoreUser(holder, "s", 3).release(hold))
+    await other.run(SemaphoreUser(other, "s", 3).release(permits=1))
+    e0.start_elector()
+    await releasing
+    await world.sleep(D)
+    assert permits_of(world) == [], "two releases gave back one permit"
+
+
+@schedule
 async def a_create_of_a_semaphore_lands_late(world: World) -> None:
     """E0's first `create` is delayed, the second one answers; acquired, released; then the first one lands."""
     e0, _, holder, other = await two_pods(world)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from elector_server.elector import Elector
 from elector_server.problems import HolderDead, LimitMismatch, NoPermit, SemaphoreFull
 from elector_server.rules.semaphore import KIND, Terms
-from elector_server.semaphores import PermitGranted
+from elector_server.semaphores import Heard, PermitGranted
 from tests.simulation.calls import FOREVER, LAST_PATIENCE_SECONDS, Unavailable, User, poll_seconds
 from tests.simulation.client import SimulatedClient
 from tests.simulation.history import SharedCall
@@ -62,7 +62,10 @@ class SemaphoreUser(User):
         async def acquire(elector: Elector, departure: Departure, seconds: float) -> PermitGranted | None:
             return await elector.semaphores.acquire(self.name, self.client.id, holder, self.terms, seconds, departure)
 
-        return await self.ask("acquire", acquire, wait_seconds)
+        granted = await self.ask("acquire", acquire, wait_seconds)
+        if granted is not None:
+            self.client.operations[self.name] = granted.operations
+        return granted
 
     async def release(self, *holds: ClientHold, permits: int | None = None) -> SharedCall:
         """Give back these holds and, up to `permits`, permits of anybody. Goes on by itself if that takes long."""
@@ -81,6 +84,7 @@ class SemaphoreUser(User):
 
     async def _release(self, call: SharedCall, returning: list[ClientHold]) -> None:
         others = call.details["permits"] - len(call.details["own"])
+        heard: list[Heard] = []
 
         async def release(elector: Elector, *_: object) -> int:
             self._part_with_uncertain(returning)
@@ -88,9 +92,12 @@ class SemaphoreUser(User):
             if not own and not others:
                 return 0
             call.details["sent"].append((len(own) + others, own))
-            return await elector.semaphores.release(
-                self.name, self.client.id, call.id, self.terms, len(own) + others, own
+            if not heard:
+                heard.append(Heard(self.client.incarnation, self.client.operations.get(self.name, 0)))
+            released = await elector.semaphores.release(
+                self.name, self.client.id, call.id, self.terms, len(own) + others, own, heard[0]
             )
+            return released.value
 
         try:
             self.end(call, await self.insist("release", release, FOREVER))
