@@ -69,7 +69,10 @@ def play(twins: Twins, kind: str, script: list[tuple[int, Call]], *, owners_only
     blocked_max = 1 if kind in ONE_AT_A_TIME else len(twins.idle()) - 1
     for actor, call in script:
         may_block = call not in _never_blocks(kind)
-        is_lawful = not owners_only or call[0] in {"acquire", "locked"} or twins.held[actor] > 0
+        holds = twins.held[actor] > 0
+        is_lawful = not owners_only or call[0] in {"acquire", "locked"} or holds
+        if owners_only and kind == "Lock" and holds and may_block:
+            continue  # It would wait for itself, and nobody else may let it go.
         if actor in twins.idle() and is_lawful and not (may_block and twins.blocked >= blocked_max):
             twins.call(actor, call)
     let_go(twins, kind, owners_only=owners_only)

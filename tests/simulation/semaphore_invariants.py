@@ -12,6 +12,7 @@ from typing import Any
 
 from elector_server.rules.semaphore import KIND
 from tests.simulation.history import Belief, History, SharedCall
+from tests.simulation.holds import ClientHold
 from tests.simulation.recorder import Commit
 from tests.simulation.semaphore_user import FULL, MISMATCH
 from tests.simulation.steps import (
@@ -93,11 +94,11 @@ class Model:
                 self.size += 1
         self.promote()
 
-    def withdraw(self, holder: str, *, was_taken: bool, bounded: bool) -> None:
-        """As if it had never been: if another one's release took its permit, that release counts for itself."""
+    def withdraw(self, holder: str, *, counts: bool, bounded: bool) -> None:
+        """As if it had never been: if another one's release took its permit, that release `counts` for itself."""
         if holder in self.permits or holder in self.queue:
             self.leave(holder)
-        elif (was_taken or holder in self.taken) and not bounded:
+        elif counts and not bounded:
             self.size += 1
             self.promote()
 
@@ -138,10 +139,14 @@ def explain(step: Step, calls: dict[str, SharedCall], tenures: list[PermitTenure
     basis = step.before if before_is_kept else None
     lost = {tenure.holder for tenure in tenures if tenure.ended < FOREVER and not tenure.is_taken}
     taken = {tenure.holder for tenure in tenures if tenure.is_taken}
-    # Whose permit was taken over may have been told so: then its late release frees nothing either.
-    for gone, dead_first, copy in product((lost, lost | taken), (True, False), range(_copies(step, calls))):
+    known = {call.id for call in calls.values() if isinstance(call.outcome, ClientHold)}
+    # Whose permit was taken over may have been told so: then its late release frees nothing either. If it knew of its
+    # permit, and gives it up because its time is over, only an elector that remembers granting it makes up for it.
+    choices = product((lost, lost | taken), (True, False), (frozenset(), known), range(_copies(step, calls)))
+    for gone, dead_first, forgotten, copy in choices:
         model = Model.of(basis, step.after["limit"], gone)
-        if _comes_to(model, step, basis, _Read(calls, copy, taken, step.after["bounded"]), dead_first=dead_first):
+        read = _Read(calls, copy, taken, forgotten, step.after["bounded"])
+        if _comes_to(model, step, basis, read, dead_first=dead_first):
             return model
     return None
 
@@ -159,6 +164,7 @@ class _Read:
     calls: dict[str, SharedCall]
     copy: int
     taken: Collection[str]
+    forgotten: Collection[str]
     bounded: bool
 
     def of(self, operation: str) -> SharedCall | None:
@@ -200,7 +206,8 @@ def _apply(model: Model, operation: str, read: _Read, there: Iterable[str]) -> N
     call = read.of(operation)
     withdrawn = None if call is not None else read.ended_by(operation)
     if withdrawn is not None:
-        model.withdraw(withdrawn, was_taken=withdrawn in read.taken, bounded=read.bounded)
+        was_taken = withdrawn in read.taken or withdrawn in model.taken
+        model.withdraw(withdrawn, counts=was_taken and withdrawn not in read.forgotten, bounded=read.bounded)
     elif call is not None and call.what == "release":
         model.release(*read.released(call))
     else:
