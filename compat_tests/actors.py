@@ -15,9 +15,6 @@ from typing import Any, NamedTuple
 ANSWER_SECONDS_MAX = 30.0
 """How long what is certain to come may take, on a slow machine."""
 
-SETTLE_SECONDS = 0.1
-"""After this long a call is taken for one that blocks; if it was only slow, that is found out later."""
-
 Call = tuple[str, tuple[Any, ...]]
 
 

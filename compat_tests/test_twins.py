@@ -64,6 +64,13 @@ def steps(kind: str, actors: int) -> st.SearchStrategy[list[tuple[int, Call]]]:
     return st.lists(st.tuples(st.integers(0, actors - 1), st.sampled_from(CALLS[kind])), max_size=STEPS)
 
 
+def probe() -> None:
+    """A call that does not block, in a thread of its own."""
+    thread = threading.Thread(target=metaparticle_sync.Lock("probe").locked)
+    thread.start()
+    thread.join()
+
+
 def play(twins: Twins, kind: str, script: list[tuple[int, Call]], *, owners_only: bool = False) -> None:
     """Play it. `owners_only`: who does not hold a lock does not release it, nor wait for it to be notified."""
     blocked_max = 1 if kind in ONE_AT_A_TIME else len(twins.idle()) - 1
@@ -79,6 +86,9 @@ def play(twins: Twins, kind: str, script: list[tuple[int, Call]], *, owners_only
 
 
 def _never_blocks(kind: str) -> list[Call]:
+    # A wait at a condition, be it for no time, competes for the lock when it is over: nobody promises who gets it.
+    if kind == "Condition":
+        return [call for call in CALLS[kind] if call[0] != "wait" and call != ("acquire", ())]
     return [call for call in CALLS[kind] if call[0] not in {"acquire", "wait"} or call[1][:1] in {(0,), (False,)}]
 
 
@@ -105,7 +115,8 @@ def test_threads(kind: str, elector_url: str) -> None:
     def same(script: list[tuple[int, Call]]) -> None:
         theirs = getattr(threading, kind)(*ARGUMENTS.get(kind, ()))
         ours = getattr(metaparticle_sync, kind)(*ARGUMENTS.get(kind, ()))
-        play(Twins(*([ThreadActor(one) for _ in range(THREADS)] for one in (theirs, ours))), kind, script)
+        worlds = ([ThreadActor(one) for _ in range(THREADS)] for one in (theirs, ours))
+        play(Twins(*worlds, probe), kind, script)
 
     same()
 
@@ -143,6 +154,6 @@ def test_processes(kind: str, elector_url: str) -> None:
             [ProcessActor(SPAWN, _theirs, theirs) for _ in range(PROCESSES)],
             [ProcessActor(SPAWN, _ours, kind, name, elector_url) for _ in range(PROCESSES)],
         )
-        play(Twins(*worlds), kind, script, owners_only=kind in {"Lock", "RLock", "Condition"})
+        play(Twins(*worlds, probe), kind, script, owners_only=kind in {"Lock", "RLock", "Condition"})
 
     same()

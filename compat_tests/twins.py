@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
-from compat_tests.actors import ANSWER_SECONDS_MAX, SETTLE_SECONDS, Call, ProcessActor, ThreadActor
+from compat_tests.actors import ANSWER_SECONDS_MAX, Call, ProcessActor, ThreadActor
 
 Actor = ThreadActor | ProcessActor
 World = Sequence[Actor]
 
+SETTLE_SECONDS_MIN = 0.1
+PROBES_TO_SETTLE = 20
+"""After as long as so many probes take, a call is taken for one that blocks; if it was only slow, that is found out
+later."""
+
 
 class Twins:
-    """The standard library's world, and ours. Where several callers block, either may wake any of them first."""
+    """The standard library's world, and ours. Where several callers block, either may wake any of them first.
 
-    def __init__(self, theirs: World, ours: World) -> None:
+    `probe` is something that takes as long as a call that does not block, on this machine at this moment.
+    """
+
+    def __init__(self, theirs: World, ours: World, probe: Callable[[], object]) -> None:
         self._worlds = (theirs, ours)
+        self._probe = probe
         self._under_way: tuple[dict[int, tuple[Call, Future[Any]]], ...] = ({}, {})
         self.told: list[str] = []
         self.held: Counter[int] = Counter()
@@ -46,7 +55,8 @@ class Twins:
         unmatched: Counter[tuple[str, str]] = Counter()
         give_up_at = time.monotonic() + ANSWER_SECONDS_MAX
         while True:
-            ended = [self._ended(under_way) for under_way in self._under_way]
+            seconds = self._settle_seconds()
+            ended = [self._ended(under_way, seconds) for under_way in self._under_way]
             for actor, method, outcome in ended[0]:
                 self.held[actor] += {("acquire", "True"): 1, ("release", "None"): -1}.get((method, outcome), 0)
             theirs, ours = ([(method, outcome) for _, method, outcome in world] for world in ended)
@@ -56,9 +66,14 @@ class Twins:
                 return
             assert time.monotonic() < give_up_at, f"{_told(unmatched)} after {self.told}"
 
+    def _settle_seconds(self) -> float:
+        began = time.monotonic()
+        self._probe()
+        return max(SETTLE_SECONDS_MIN, PROBES_TO_SETTLE * (time.monotonic() - began))
+
     @staticmethod
-    def _ended(under_way: dict[int, tuple[Call, Future[Any]]]) -> list[tuple[int, str, str]]:
-        wait([future for _, future in under_way.values()], SETTLE_SECONDS, FIRST_COMPLETED)
+    def _ended(under_way: dict[int, tuple[Call, Future[Any]]], seconds: float) -> list[tuple[int, str, str]]:
+        wait([future for _, future in under_way.values()], seconds, FIRST_COMPLETED)
         ended = [actor for actor, (_, future) in under_way.items() if future.done()]
         calls = [(actor, *under_way.pop(actor)) for actor in ended]
         return [(actor, call[0], repr(future.result())) for actor, call, future in calls]
