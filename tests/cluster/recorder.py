@@ -102,8 +102,16 @@ class Recorder:
         return [write for write in self._writes if write.namespace == namespace]
 
     def writes(self, namespace: str) -> list[StoredWrite]:
-        """All writes of a namespace until now. Needs a running etcd."""
-        revision = self._put_mark()
+        """All writes of a namespace until now. Waits for an etcd that was just started."""
+        marks: list[int] = []
+
+        def is_marked() -> bool:
+            with contextlib.suppress(ConnectionError):  # An API server may be ready sooner than its etcd listens again.
+                marks.append(self._put_mark())
+            return bool(marks)
+
+        wait_until(is_marked, "etcd listens")
+        revision = marks[0]
         wait_until(lambda: self._seen_revision >= revision, f"the recorder has seen revision {revision}")
         return self.seen(namespace)
 
