@@ -50,10 +50,22 @@ class Member:
     """One acquisition, wait or arrival here. `polls` counts its requests.
 
     `place` is what its joining gave: where it stands in a barrier, or whether it is this session that it joined a
-    semaphore in.
+    semaphore in. `was_admitted`: whether the newest decision of this process on its joining, be it written yet or not,
+    gave it a permit or a ticket.
     """
 
-    __slots__ = ("claimant", "client", "has_joined", "is_told", "lost", "on_lost", "place", "polls", "refused")
+    __slots__ = (
+        "claimant",
+        "client",
+        "has_joined",
+        "is_told",
+        "lost",
+        "on_lost",
+        "place",
+        "polls",
+        "refused",
+        "was_admitted",
+    )
 
     def __init__(self, client: Client, claimant: Claimant) -> None:
         self.client = client
@@ -65,6 +77,7 @@ class Member:
         self.refused: BaseException | None = None
         self.on_lost: Callable[[Member, str], None] | None = None
         self.place: Any = None
+        self.was_admitted = False
 
     @property
     def holder(self) -> str:

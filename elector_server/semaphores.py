@@ -142,8 +142,10 @@ class Semaphores(Participants[Semaphore]):
         def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, int]:
             if semaphore is not None and any(is_same(found, member.claimant) for found in semaphore.claimants()):
                 return semaphore, 1  # So much has happened since it came that the record forgot it.
+            member.was_admitted = False
             alone = self._core.users.is_alone(client, KIND, record.name)
             acquired = rules.acquire(semaphore, member.claimant, terms, at, queues=queues, alone=alone)
+            member.was_admitted = True
             return acquired, acquired.operations.count + 1
 
         self._ask_to_join(record, member, change, lambda _: 0)
@@ -168,6 +170,7 @@ class Semaphores(Participants[Semaphore]):
         def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, bool]:
             if semaphore is None or not any(is_same(found, claimant) for found in semaphore.claimants()):
                 raise NotThere(claimant.hold.holder)
+            member.was_admitted = True
             return semaphore.confirm(claimant, token, at), True
 
         operation = f"{self._core.random.getrandbits(128):032x}"
@@ -249,7 +252,6 @@ class Semaphores(Participants[Semaphore]):
     def _withdraw(self, record: NamedRecord[Semaphore], member: Member) -> Any:
         """Its client does not know that it succeeded, or does not want it any more. Gives the future of its end."""
         hold = member.claimant.hold
-        is_joining = record.asked(hold.holder) is not None
         self._core.dead.add(hold.holder)
 
         def change(semaphore: Semaphore | None, at: At) -> tuple[Semaphore, None]:
@@ -257,8 +259,7 @@ class Semaphores(Participants[Semaphore]):
                 raise NotThere(hold.holder)
             if hold.holder in self._released:
                 return semaphore.leave(hold, at), None
-            has_joined = bool(member.place) or (is_joining and hold.holder in semaphore.operations)
-            return rules.withdraw(semaphore, hold, at, has_joined=has_joined), None
+            return rules.withdraw(semaphore, hold, at, has_joined=member.was_admitted), None
 
         withdrawn = record.request(end_of(hold.holder), change, lambda _: None)
         self._drop(record, member)

@@ -332,6 +332,25 @@ def test_a_release_whose_answer_is_lost_is_done_once(semaphores, elector):
     assert len({request.body["operation"] for request in elector.asked("POST", "/semaphores")}) == 2
 
 
+def test_a_release_says_each_time_what_was_heard_when_it_was_first_sent(semaphores, elector):
+    semaphore = Semaphore(3, name="x")
+    semaphore.acquire()
+    semaphore.release(2)
+
+    def end(handler):
+        elector.clients.clear()
+        elector.incarnation = "two"
+        drop(handler)
+
+    elector.inject("POST", "/semaphores", end)
+    semaphore.release(2)
+    heard = [(request.body["incarnation"], request.body["operations"]) for request in elector.asked("POST", "/sema")]
+    assert heard[0] == ("one", 0)
+    assert len(heard) > 2
+    assert set(heard[1:]) == {("one", 1)}
+    assert semaphore._shared.operations == 2
+
+
 def test_nobody_s_permits_need_an_elector(semaphores, elector):
     semaphore = Semaphore(3, name="x", unavailable_seconds=0.3)
     semaphore.acquire()

@@ -16,13 +16,14 @@ from elector_server.clock import SystemClock
 from elector_server.durations import Durations
 from elector_server.elector import Elector
 from elector_server.own_session import Identity
-from elector_server.problems import BarrierBroken, HolderDead, StoreDown
+from elector_server.problems import BarrierBroken, HolderDead, OutcomeLost, StoreDown
 from elector_server.rules import session as session_rules
 from elector_server.rules.barrier import Outcome, Place
 from elector_server.rules.event import KIND as EVENT
 from elector_server.rules.semaphore import KIND, Terms
 from elector_server.rules.session import Session
 from elector_server.rules.shared import OPERATIONS_REMEMBERED
+from elector_server.semaphores import Heard
 from elector_server.store import OutcomeUnknown, Record
 from elector_server.store.memory import MemoryStore
 from metaparticle_sync import wire
@@ -207,6 +208,24 @@ def test_a_release_that_is_asked_for_again_long_after_is_done_once():
     asyncio.run(run())
 
 
+def test_a_release_of_others_whose_outcome_nobody_can_know_is_not_done():
+    """Whoever heard of this very process when it first asked has asked nobody else, however long ago that was."""
+
+    async def run() -> None:
+        async with running(MemoryStore(1_000)) as elector:
+            client, release = await client_of(elector), elector.semaphores.release
+            for _ in range(OPERATIONS_REMEMBERED + 1):
+                await release("s", client, wire.new_id(), NONE, 1, [])
+            assert elector.session is not None
+            here = Heard(elector.session.incarnation, 0)
+            assert (await release("s", client, wire.new_id(), NONE, 1, [], here)).value == OPERATIONS_REMEMBERED + 2
+            with pytest.raises(OutcomeLost):
+                await release("s", client, wire.new_id(), NONE, 1, [], Heard("another.1", 0))
+            assert (await shown(elector.store, KIND, "s"))["extra"] == OPERATIONS_REMEMBERED + 2
+
+    asyncio.run(run())
+
+
 def test_who_comes_back_after_its_session_has_ended_gets_no_permit_that_is_not_there():
     """Its elector began anew, and its ticket went with the session before. The record only remembers that it queued."""
 
@@ -271,6 +290,31 @@ def test_a_permit_that_turns_out_to_be_gone_late_is_told_as_lost():
             assert list(known.losses) == [holder]
             assert not known.losses[holder].is_returned
             assert known.members == {}
+
+    asyncio.run(run())
+
+
+def test_a_permit_that_went_back_in_the_process_before_goes_back_no_more():
+    """Its client did not hear of the return, presents it, and gives it up: the record only remembers its acquire."""
+
+    async def run() -> None:
+        store = Gated()
+        client, holder = wire.new_id(), wire.new_id()
+        async with running(store) as before:
+            await before.open_client(client, "test", [], None)
+            granted = await acquiring(before, "s", client, holder)
+            assert granted is not None
+            await before.semaphores.release("s", client, wire.new_id(), ONE, 1, [holder])
+        async with running(store) as after:
+            store.gate.clear()
+            presented = PresentedHold("s", holder, granted.token, KIND, granted.incarnation)
+            await after.open_client(client, "test", [presented], None)
+            giving_up = asyncio.ensure_future(after.semaphores.give_up("s", client, holder))
+            await eventually(lambda: after.recorded(KIND, "s").asked(f"end {holder}"))
+            store.gate.set()
+            assert await giving_up
+            spec = await shown(store, KIND, "s")
+            assert (spec["permits"], spec["extra"]) == ([], 0)
 
     asyncio.run(run())
 
@@ -457,6 +501,36 @@ def test_of_many_operations_in_one_write_whose_answer_is_lost_each_is_known():
             assert not store.lost
             spec = await shown(store, KIND, "s")
             assert (spec["permits"], spec["extra"]) == ([], 0)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("count", [1, 2 * OPERATIONS_REMEMBERED])
+def test_a_try_that_ends_unheard_takes_no_release_with_it(count: int):
+    """It got a permit, which the next release took over, and withdrew, all in one write; it has never been."""
+
+    async def run() -> None:
+        store = Gated()
+        async with running(store) as elector:
+            consumer, producer = await client_of(elector), await client_of(elector)
+
+            def release() -> asyncio.Future[Any]:
+                return asyncio.ensure_future(elector.semaphores.release("s", producer, wire.new_id(), NONE, 1, []))
+
+            await release()
+            store.gate.clear()
+            releases = [release()]
+            await eventually(lambda: store.waiting)
+            trying = asyncio.ensure_future(elector.semaphores.acquire("s", consumer, wire.new_id(), NONE, 0.0, Here()))
+            await asyncio.sleep(0)
+            releases += [release() for _ in range(count)]
+            with pytest.raises(StoreDown):
+                await trying
+            store.gate.set()
+            await asyncio.gather(*releases, return_exceptions=True)  # Told too late, and done.
+            await elector.recorded(KIND, "s").settled()
+            spec = await shown(store, KIND, "s")
+            assert spec["extra"] - len(spec["permits"]) == len(releases) + 1
 
     asyncio.run(run())
 

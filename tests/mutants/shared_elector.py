@@ -80,6 +80,24 @@ _AT_THE_ELECTOR = (
         "",
     ),
     _elector(
+        "a permit that went back in the process before goes back again",
+        "semaphores.py",
+        "has_joined=member.was_admitted",
+        "has_joined=hold.holder in semaphore.operations",
+    ),
+    _elector(
+        "a release that was never asked for may have been done",
+        "semaphores.py",
+        "heard is not None and heard.incarnation != incarnation",
+        "heard is not None",
+    ),
+    _elector(
+        "a try that ends unheard takes a release with it",
+        "semaphores.py",
+        "has_joined=member.was_admitted",
+        "has_joined=bool(member.place)",
+    ),
+    _elector(
         "a slow confirmation is waited for in vain",
         "semaphores.py",
         "        self._joins(record, member, self._confirmation(record, member, None))\n        return member\n",

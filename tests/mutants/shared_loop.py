@@ -25,6 +25,11 @@ SHARED_LOOP = (
         ("a_stale_read_of_a_waiter_of_before",),
     ),
     Mutant(
+        "loop: a release that the record has forgotten is done again by the next process",
+        (Edit(SEMAPHORES, "heard is not None and heard.incarnation != incarnation", "False"),),
+        ("a_release_that_is_repeated_at_the_next_process",),
+    ),
+    Mutant(
         "loop: a ticket of another elector's is taken for one's own",
         (
             Edit(
