@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -392,15 +393,19 @@ class Semaphores(Participants[Semaphore]):
         try:
             if not is_known and not await self._stands(record, holder):
                 raise NotAHolder(name, holder)
-            left = record.leave(holder) if member is None else self._withdraw(record, member)
+            left = self._left(record, holder) if member is None else self._withdraw(record, member)
             await self._in_time(record, left, started_at)
         except NotThere:
             return True
         except StoreDown:
             if member is None:
-                record.leave(holder)
+                self._left(record, holder)
             return False
         return True
+
+    def _left(self, record: NamedRecord[Semaphore], holder: str) -> asyncio.Future[None]:
+        """The end of one that is no member. One that withdraws already waits for its acquire to be decided."""
+        return record.asked(end_of(holder)) or record.leave(holder)
 
     async def _stands(self, record: NamedRecord[Semaphore], holder: str) -> bool:
         """Whether it stands in the record: perhaps a permit or a ticket of the process before."""

@@ -535,6 +535,31 @@ def test_a_try_that_ends_unheard_takes_no_release_with_it(count: int):
     asyncio.run(run())
 
 
+def test_a_try_that_was_overtaken_and_given_up_makes_no_permit():
+    """The write that gives it a permit is refused, because somebody else was faster; by then its client has gone on."""
+
+    async def run() -> None:
+        store = Gated()
+        async with running(store) as elector:
+            client, holder = await client_of(elector), wire.new_id()
+            await elector.semaphores.release("s", client, wire.new_id(), NONE, 1, [])
+            store.reads = False
+            store.gate.clear()
+            with pytest.raises(StoreDown):
+                await elector.semaphores.acquire("s", client, holder, NONE, 0.0, Here())
+            record = await MemoryStore.get(store, KIND, "s")
+            assert record is not None
+            await MemoryStore.replace(store, KIND, "s", record.version, record.session, record.spec)
+            giving_up = asyncio.ensure_future(elector.semaphores.give_up("s", client, holder))
+            await asyncio.sleep(0)
+            store.gate.set()
+            assert await giving_up
+            spec = await shown(store, KIND, "s")
+            assert (spec["permits"], spec["extra"]) == ([], 1)
+
+    asyncio.run(run())
+
+
 def test_each_of_many_releases_in_one_write_counts_for_a_waiter():
     """More than a record remembers: who is granted and taken over in one write had his permit all the same."""
     count = 3 * OPERATIONS_REMEMBERED

@@ -92,6 +92,12 @@ _AT_THE_ELECTOR = (
         "heard is not None",
     ),
     _elector(
+        "a try that withdraws and is given up makes a permit",
+        "semaphores.py",
+        "return record.asked(end_of(holder)) or record.leave(holder)",
+        "return record.leave(holder)",
+    ),
+    _elector(
         "a try that ends unheard takes a release with it",
         "semaphores.py",
         "has_joined=member.was_admitted",

@@ -142,13 +142,21 @@ def explain(step: Step, calls: dict[str, SharedCall], tenures: list[PermitTenure
     known = {call.id for call in calls.values() if isinstance(call.outcome, ClientHold)}
     # Whose permit was taken over may have been told so: then its late release frees nothing either. If it knew of its
     # permit, and gives it up because its time is over, only an elector that remembers granting it makes up for it.
-    choices = product((lost, lost | taken), (True, False), (frozenset(), known), range(_copies(step, calls)))
-    for gone, dead_first, forgotten, copy in choices:
+    choices = product((lost, lost | taken), _known_dead(step, basis), (frozenset(), known), range(_copies(step, calls)))
+    for gone, dead, forgotten, copy in choices:
         model = Model.of(basis, step.after["limit"], gone)
         read = _Read(calls, copy, taken, forgotten, step.after["bounded"])
-        if _comes_to(model, step, basis, read, dead_first=dead_first):
+        if _comes_to(model, step, basis, read, dead):
             return model
     return None
+
+
+def _known_dead(step: Step, basis: Spec | None) -> Iterator[Collection[str]]:
+    """The sessions of which the writer may have known that they had ended: any of those that had."""
+    claimants = (*basis["permits"], *basis["queue"]) if basis is not None else ()
+    ended = sorted({claimant["session"] for claimant in claimants} & set(step.ended))
+    for chosen in product((True, False), repeat=len(ended)):
+        yield {session for session, is_known in zip(ended, chosen, strict=True) if is_known}
 
 
 def _copies(step: Step, calls: dict[str, SharedCall]) -> int:
@@ -182,14 +190,13 @@ class _Read:
         return sent[min(self.copy, len(sent) - 1)]
 
 
-def _comes_to(model: Model, step: Step, basis: Spec | None, read: _Read, *, dead_first: bool) -> bool:
+def _comes_to(model: Model, step: Step, basis: Spec | None, read: _Read, dead: Collection[str]) -> bool:
     after = step.after
     there = {*holders(after["permits"]), *holders(after["queue"])}
     claimants = {each["holder"]: each for each in (*basis["permits"], *basis["queue"])} if basis is not None else {}
-    if dead_first:
-        for holder, claimant in claimants.items():
-            if claimant["session"] in step.ended and holder not in there:
-                model.leave(holder)
+    for holder, claimant in claimants.items():
+        if claimant["session"] in dead and holder not in there:
+            model.leave(holder)
     for operation in step.operations:
         _apply(model, operation, read, there)
     model.promote()
