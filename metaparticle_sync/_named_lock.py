@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 from metaparticle_sync import _loss, _waiting, wire
@@ -13,6 +12,7 @@ from metaparticle_sync._acquiring import Acquisition
 from metaparticle_sync._address import resolve
 from metaparticle_sync._answers import Refused
 from metaparticle_sync._clock import now
+from metaparticle_sync._entering import Entering
 from metaparticle_sync._holds import Hold, this_thread
 from metaparticle_sync._keeper import Keeper, keeper_of
 from metaparticle_sync._loss import LossPolicy
@@ -22,13 +22,11 @@ NOT_GIVEN: Any = object()
 """The default of `block`, the other spelling of `blocking`."""
 
 
-class NamedLock:
+class NamedLock(Entering):
     """The lock of a name. Who of this process owns it, and how often, is for the subclasses to say."""
 
     __slots__ = (
-        "__weakref__",
         "_base_uri",
-        "_entered",
         "_keeper",
         "_on_lost",
         "_shared",
@@ -39,14 +37,13 @@ class NamedLock:
     def __init__(
         self, name: str | None, base_uri: str | None, on_lost: LossPolicy | None, unavailable_seconds: float
     ) -> None:
+        super().__init__()
         self._on_lost = _loss.checked_policy(on_lost, "on_lost")
         self._tell = partial(_loss.tell, policy=self._on_lost)
         self._unavailable_seconds = _waiting.checked_unavailable_seconds(unavailable_seconds)
         self._base_uri = base_uri
         self._keeper: Keeper = keeper_of(resolve(base_uri))
         self._shared = self._keeper.holds.shared(f"unnamed-{wire.new_id()}" if name is None else wire.check_name(name))
-        self._entered: dict[int, list[Hold]] = {}
-        """By thread, the holds with which it entered a `with` of this object."""
 
     @property
     def name(self) -> str:
@@ -89,34 +86,6 @@ class NamedLock:
     def release(self) -> None:
         """Release the lock."""
         raise NotImplementedError
-
-    def __enter__(self) -> bool:
-        hold = self._acquire(None)
-        if hold is not None:  # It always is: without a timeout, there is nothing but this and errors.
-            self._entered.setdefault(this_thread(), []).append(hold)
-        return True
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        entered = self._leave()
-        try:
-            if entered is None or entered.process == os.getpid():
-                self._release_entered(entered)
-        except LockLost:
-            if kind is None:
-                raise
-
-    def _leave(self) -> Hold | None:
-        """This thread leaves a `with`. Returns the hold with which it entered it."""
-        thread = this_thread()
-        entered = self._entered.get(thread)
-        if not entered:
-            return None
-        hold = entered.pop()
-        if not entered:
-            del self._entered[thread]
-        return hold
 
     def _release_entered(self, entered: Hold | None) -> None:
         """Release; but if the hold of the `with` was lost, another thread's newer hold is none of our business."""

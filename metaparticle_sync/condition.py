@@ -123,7 +123,7 @@ class Condition:
             self._lock.__exit__(kind, error, traceback)
         elif isinstance(self._lock, NamedLock):
             # There is nothing to release, and why is on its way up; it must not be replaced by "un-acquired lock".
-            self._lock._leave()  # noqa: SLF001 -- only a condition leaves a `with` in this way
+            self._lock._left()  # noqa: SLF001 -- only a condition leaves a `with` in this way
 
     def _is_owned(self) -> bool:
         owned = getattr(self._lock, "_is_owned", None)

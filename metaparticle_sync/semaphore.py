@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import operator
 import os
-import threading
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
 from typing import Any, ClassVar
 
 from metaparticle_sync import _loss, _waiting, wire
 from metaparticle_sync._acquiring import Acquisition
 from metaparticle_sync._address import resolve
+from metaparticle_sync._entering import Entering
 from metaparticle_sync._holds import Hold
 from metaparticle_sync._keeper import Keeper, keeper_of
 from metaparticle_sync._looking import look
@@ -23,7 +22,7 @@ from metaparticle_sync.errors import ElectorRefused, LockLost
 _NOT_GIVEN: Any = object()
 
 
-class Semaphore:
+class Semaphore(Entering):
     """A counter of permits, of which every process of the cluster takes and gives back.
 
     Everything that `threading.Semaphore` does is done in the same way. Two semaphores of one name (at the same elector)
@@ -44,7 +43,7 @@ class Semaphore:
     """
 
     __module__ = "metaparticle_sync"
-    __slots__ = ("__weakref__", "_base_uri", "_entered", "_keeper", "_on_lost", "_shared", "_unavailable_seconds")
+    __slots__ = ("_base_uri", "_keeper", "_on_lost", "_shared", "_unavailable_seconds")
 
     _is_bounded: ClassVar[bool] = False
 
@@ -57,6 +56,7 @@ class Semaphore:
         on_lost: LossPolicy | None = None,
         unavailable_seconds: float = _waiting.UNAVAILABLE_SECONDS_DEFAULT,
     ) -> None:
+        super().__init__()
         limit = _checked_value(value)
         self._on_lost = _loss.checked_policy(on_lost, "on_lost")
         self._unavailable_seconds = _waiting.checked_unavailable_seconds(unavailable_seconds)
@@ -67,8 +67,6 @@ class Semaphore:
         if (self._shared.limit, self._shared.bounded) != (limit, self._is_bounded):
             ours, theirs = _described(limit, self._is_bounded), _described(self._shared.limit, self._shared.bounded)
             raise ValueError(f"{known_as!r} can not be {ours}: in this process it is {theirs} already")
-        self._entered: dict[int, list[Hold]] = {}
-        """By thread, the permits with which it entered a `with` of this object."""
 
     @property
     def name(self) -> str:
@@ -135,34 +133,6 @@ class Semaphore:
             ValueError: `n` is less than one; or others name another value for this semaphore.
         """
         self._release(n, None)
-
-    def __enter__(self) -> bool:
-        hold = self._acquire(None)
-        if hold is not None:  # It always is: without a timeout, there is nothing but this and errors.
-            self._entered.setdefault(threading.get_ident(), []).append(hold)
-        return True
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        entered = self._left()
-        try:
-            if entered is None or entered.process == os.getpid():
-                self._release_entered(entered)
-        except LockLost:
-            if kind is None:
-                raise
-
-    def _left(self) -> Hold | None:
-        """The permit with which this thread entered the `with` that it leaves."""
-        thread = threading.get_ident()
-        entered = self._entered.get(thread)
-        if not entered:
-            return None
-        hold = entered.pop()
-        if not entered:
-            del self._entered[thread]
-        return hold
 
     def _release_entered(self, entered: Hold | None) -> None:
         self._keeper.expire()
