@@ -250,7 +250,7 @@ def record_deleted_by_hand(machine: Machine) -> str:
     holder.acquire("x")
     store = sqlite3.connect(elector.store_path, timeout=10)
     with store:
-        store.execute("DELETE FROM record WHERE kind = 'lock' AND name = 'x'")
+        store.execute("DELETE FROM change WHERE kind = 'lock' AND name = 'x'")
     store.close()
     deleted_at = now_ns()
     return f"holder: {seconds_between(deleted_at, holder.wait_for('told').at):.1f} s"
