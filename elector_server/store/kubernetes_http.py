@@ -266,20 +266,24 @@ class Pool:
         self._open.discard(connection)
 
     async def _connect(self, target: Target, seconds: float) -> Connection:
-        loop = asyncio.get_running_loop()
+        loop, connection = asyncio.get_running_loop(), Connection(target)
         try:
             async with asyncio.timeout(seconds):
-                transport, connection = await loop.create_connection(
-                    lambda: Connection(target),
+                transport, _ = await loop.create_connection(
+                    lambda: connection,
                     target.host,
                     target.port,
                     ssl=target.tls,
                     server_hostname=target.server_name if target.tls else None,
                 )
         except TimeoutError as error:
+            connection.abort()
             raise NotSent(f"no connection to {target.host}:{target.port} within {seconds:g} s") from error
         except (OSError, ssl.SSLError) as error:
             raise NotSent(str(error)) from error
+        except asyncio.CancelledError:
+            connection.abort()  # It may stand already, and asyncio would wait until the server agrees to its end.
+            raise
         _notice_silent_peers(transport.get_extra_info("socket"))
         self._open.add(connection)
         return connection

@@ -148,6 +148,7 @@ class FaultProxy:
         self._kept: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         self._under_way: dict[Exchange, asyncio.Task[Any] | None] = {}
         self._open: set[asyncio.StreamWriter] = set()
+        self._connecting: set[asyncio.Task[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] = set()
         self._listening = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="fault proxy")
         self.port = 0
@@ -252,10 +253,12 @@ class FaultProxy:
         await self._stop.wait()
         await self._close_server()
         writers = [*self._open, *(writer for _, writer in self._kept)]
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        tasks = asyncio.all_tasks() - self._connecting - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        connected = await asyncio.gather(*self._connecting, return_exceptions=True)
+        writers += [one[1] for one in connected if not isinstance(one, BaseException)]
         for writer in writers:
             writer.transport.abort()
             with contextlib.suppress(OSError):
@@ -331,7 +334,13 @@ class FaultProxy:
         self._kept.append((reader, writer))
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self._plane.port, ssl=self._plane.tls(), limit=LIMIT)
+        # A connection whose making is cancelled would never be closed: it is made to the end, and then aborted.
+        opening = asyncio.open_connection("127.0.0.1", self._plane.port, ssl=self._plane.tls(), limit=LIMIT)
+        connecting = asyncio.create_task(opening)
+        self._connecting.add(connecting)
+        streams = await asyncio.shield(connecting)
+        self._connecting.discard(connecting)
+        return streams
 
 
 async def pass_on(exchange: Exchange) -> None:
