@@ -11,7 +11,7 @@ from elector_server.participants import Member, Participants, end_of, once
 from elector_server.problems import BarrierBroken, HolderDead, PartiesMismatch
 from elector_server.rules import barrier as rules
 from elector_server.rules.barrier import KIND, Barrier, Outcome, Place
-from elector_server.rules.shared import At, Refusal, TermsDiffer
+from elector_server.rules.shared import At, Refusal, TermsDiffer, digest
 from elector_server.semaphores import described
 
 if TYPE_CHECKING:
@@ -223,7 +223,9 @@ class Barriers(Participants[Barrier]):
         record = self._record(name)
 
         def change(barrier: Barrier | None, _: At) -> tuple[Barrier, Barrier]:
-            if transition == OPEN:
+            if transition == OPEN and barrier is not None and digest(holder or "") in barrier.passed:
+                changed = barrier  # It was done, and so much has happened since that the record forgot it.
+            elif transition == OPEN:
                 changed = rules.open_(barrier, holder or "")
             else:
                 changed = rules.abort(barrier, parties) if transition == ABORT else rules.reset(barrier, parties)

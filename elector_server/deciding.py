@@ -49,6 +49,8 @@ class Request(Generic[R]):
             which did not answer; None if nobody else was asked.
         sent: the answer that holds if the write that was sent last has had its effect.
         sent_over: how many operations the record counted before that write; None if it certainly had no effect.
+        is_concluded: whether `sent` is its answer for good.
+        on_forgotten: called when it turns out that nobody can know whether it was done.
         sent_with: the last operation in that write. A write has its effect as a whole, and a later one that carries
             more ends with another operation: so where this one is remembered, all that were sent with it were done.
     """
@@ -62,6 +64,16 @@ class Request(Generic[R]):
     sent: Any = None
     sent_over: int | None = None
     sent_with: str = ""
+    is_concluded: bool = False
+    on_forgotten: Callable[[], None] = lambda: None
+
+    def conclude(self, answer: Any) -> Any:
+        """It was done before, or nobody can know. What becomes of later writes, of other requests, says nothing of it.
+
+        This is its answer, then.
+        """
+        self.sent, self.is_concluded = answer, True
+        return answer
 
     def is_done_in(self, record: Shared) -> bool:
         """Whether the record remembers it, or the last one of those that were sent with it."""
@@ -112,12 +124,14 @@ class Decision(Generic[R]):
         """It is about to be written over what was `before`."""
         count = 0 if before is None else before.operations.count
         for request, answer in self.answers:
-            request.sent, request.sent_over, request.sent_with = answer, count, self.last
+            if not request.is_concluded:
+                request.sent, request.sent_over, request.sent_with = answer, count, self.last
 
     def note_refused(self) -> None:
         """That certainly had no effect."""
         for request, _ in self.answers:
-            request.sent = request.sent_over = None
+            if not request.is_concluded:
+                request.sent = request.sent_over = None
 
 
 def decide(before: R | None, at: At, wishes: Wishes[R]) -> Decision[R]:
@@ -141,10 +155,13 @@ def decide(before: R | None, at: At, wishes: Wishes[R]) -> Decision[R]:
 
 def _apply(request: Request[R], before: R | None, at: At, decision: Decision[R]) -> None:
     record = decision.record
-    if record is not None and before is not None and request.is_done_in(before):
-        answer = request.again(record) if request.sent_over is None else request.sent
+    if request.is_concluded:
+        answer = request.sent
+    elif record is not None and before is not None and request.is_done_in(before):
+        answer = request.conclude(request.again(record) if request.sent_over is None else request.sent)
     elif before is not None and _may_be_forgotten(request, before):
-        answer = OutcomeForgotten("nobody can know whether it was done: too much has changed since")
+        request.on_forgotten()
+        answer = request.conclude(OutcomeForgotten("nobody can know whether it was done: too much has changed since"))
     else:
         try:
             changed, answer = request.change(record, at)

@@ -104,6 +104,7 @@ class NamedRecord(Generic[R]):
         *,
         is_remembered: bool = True,
         repeated_after: int | None = None,
+        on_forgotten: Callable[[], None] = lambda: None,
     ) -> asyncio.Future[Any]:
         """Have a change made, exactly once, and give its answer; the same id again waits for the same one.
 
@@ -117,7 +118,7 @@ class NamedRecord(Generic[R]):
             else:
                 self._number += 1
                 self._requests[request_id] = Request(
-                    request_id, change, again, self._number, is_remembered, repeated_after
+                    request_id, change, again, self._number, is_remembered, repeated_after, on_forgotten=on_forgotten
                 )
             self.kick()
         return answer

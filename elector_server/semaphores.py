@@ -33,7 +33,7 @@ from elector_server.problems import (
 )
 from elector_server.rules import semaphore as rules
 from elector_server.rules.semaphore import KIND, Permit, Semaphore, Terms
-from elector_server.rules.shared import At, Refusal, TermsDiffer, is_same
+from elector_server.rules.shared import At, Refusal, TermsDiffer, digest, is_same
 
 if TYPE_CHECKING:
     from elector_server.client_sessions import ClientSessions, PresentedHold
@@ -146,10 +146,18 @@ class Semaphores(Participants[Semaphore]):
             member.was_admitted = False
             alone = self._core.users.is_alone(client, KIND, record.name)
             acquired = rules.acquire(semaphore, member.claimant, terms, at, queues=queues, alone=alone)
+            if not any(found.hold == member.claimant.hold for found in acquired.claimants()):
+                return acquired, 0  # It still stands there under a session of before, and goes with that.
             member.was_admitted = True
             return acquired, acquired.operations.count + 1
 
-        self._ask_to_join(record, member, change, lambda _: 0)
+        def again(semaphore: Semaphore) -> int:
+            return int(digest(holder) in semaphore.taken_over)  # It had its permit, of which nobody told it.
+
+        def on_forgotten() -> None:
+            member.was_admitted = False
+
+        self._joins(record, member, record.request(holder, change, again, on_forgotten=on_forgotten))
         return member
 
     async def _from_before(self, record: NamedRecord[Semaphore], client: Client, holder: str) -> Member | None:

@@ -45,7 +45,12 @@ class _Leaving(NamedTuple):
         return self.holder
 
     def say(self, sidecar: Sidecar, timeout: float) -> None:
-        sidecar.withdraw_ticket(self.path, self.client, self.holder, timeout, pass_on=True)
+        try:
+            sidecar.withdraw_ticket(self.path, self.client, self.holder, timeout, pass_on=True)
+        except Refused as refusal:
+            if refusal.code != "unknown_client":
+                raise
+            raise ElectorUnavailable(str(refusal), address=sidecar.address.url) from None
 
     def refused(self) -> None:
         """It was gone already."""

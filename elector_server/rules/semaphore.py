@@ -26,12 +26,14 @@ from elector_server.rules.claimant import Claimant, Hold, claimant_from_spec, cl
 from elector_server.rules.shared import (
     CLAIMANTS_MAX,
     NO_OPERATIONS,
+    OPERATIONS_REMEMBERED,
     At,
     Operations,
     RecordFull,
     Refusal,
     TermsDiffer,
     confirmed,
+    digest,
     is_same,
     placed_behind,
     without,
@@ -81,6 +83,8 @@ class Semaphore:
     queue: tuple[Claimant, ...] = ()
     used_by: Claimant | None = None
     operations: Operations = NO_OPERATIONS
+    taken_over: tuple[str, ...] = ()
+    """Digests of the last permits that others' releases took over: whoever never heard of his had it all the same."""
     _standing: dict[str, Permit | Claimant] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Permits and tickets by holder, filled when first asked for: all who wait ask with each change."""
 
@@ -101,6 +105,8 @@ class Semaphore:
         spec["queue"] = [claimant_to_spec(ticket) for ticket in self.queue]
         if self.used_by is not None:
             spec["used_by"] = claimant_to_spec(self.used_by)
+        if self.taken_over:
+            spec["taken_over"] = list(self.taken_over)
         return spec | self.operations.to_spec()
 
     @classmethod
@@ -114,6 +120,7 @@ class Semaphore:
             queue=tuple(claimant_from_spec(ticket) for ticket in spec.get("queue", ())),
             used_by=None if used_by is None else claimant_from_spec(used_by),
             operations=Operations.from_spec(spec),
+            taken_over=tuple(spec.get("taken_over", ())),
         )
 
     def claimants(self) -> Iterable[Claimant]:
@@ -241,6 +248,8 @@ def release(
     grown = max(0, others - len(left))
     if grown and semaphore.terms.bounded:
         raise SemaphoreFull
+    taken = (digest(permit.claimant.hold.holder) for permit in left[: max(0, others)])
+    semaphore = replace(semaphore, taken_over=(*semaphore.taken_over, *taken)[-OPERATIONS_REMEMBERED:])
     return _promoted(replace(semaphore, permits=tuple(left[max(0, others) :]), extra=semaphore.extra + grown), at)
 
 

@@ -7,6 +7,7 @@ from tests.mutants.mutant import Edit, Mutant
 DECIDING = "elector_server/deciding.py"
 DECIDING_TESTS = ("tests/rules/test_deciding.py",)
 ELECTOR_TESTS = ("tests/elector/test_shared_records.py",)
+REPEAT_TESTS = ("tests/elector/test_shared_repeats.py",)
 
 
 def _deciding(name: str, old: str, new: str) -> Mutant:
@@ -15,6 +16,10 @@ def _deciding(name: str, old: str, new: str) -> Mutant:
 
 def _elector(name: str, file: str, old: str, new: str) -> Mutant:
     return Mutant(f"elector: {name}", (Edit(f"elector_server/{file}", old, new),), tests=ELECTOR_TESTS)
+
+
+def _repeat(name: str, file: str, old: str, new: str) -> Mutant:
+    return Mutant(f"repeat: {name}", (Edit(f"elector_server/{file}", old, new),), tests=REPEAT_TESTS)
 
 
 _DECISIONS = (
@@ -58,6 +63,39 @@ _DECISIONS = (
         "changed=living != before",
     ),
     _deciding("nobody writes when an elector dies", "(wishes.is_awaited or wishes.tidy))", "wishes.tidy)"),
+)
+
+_REPEATS = (
+    _repeat(
+        "what was done is done again with a later write",
+        "deciding.py",
+        "            if not request.is_concluded:\n                request.sent = request.sent_over = None\n",
+        "            request.sent = request.sent_over = None\n            request.is_concluded = False\n",
+    ),
+    _repeat(
+        "a ticket of a session before is taken for one's own",
+        "semaphores.py",
+        "if not any(found.hold == member.claimant.hold for found in acquired.claimants()):",
+        "if False:",
+    ),
+    _repeat(
+        "what nobody can know of counts as got",
+        "semaphores.py",
+        "        def on_forgotten() -> None:\n            member.was_admitted = False\n",
+        "        def on_forgotten() -> None:\n            pass\n",
+    ),
+    _repeat(
+        "a permit taken over during a restart was never there",
+        "semaphores.py",
+        "return int(digest(holder) in semaphore.taken_over)",
+        "return 0",
+    ),
+    _repeat(
+        "an open that the record has forgotten breaks the barrier",
+        "barriers.py",
+        'if transition == OPEN and barrier is not None and digest(holder or "") in barrier.passed:',
+        "if False:",
+    ),
 )
 
 _AT_THE_ELECTOR = (
@@ -142,4 +180,4 @@ _AT_THE_ELECTOR = (
     ),
 )
 
-SHARED_ELECTOR = (*_DECISIONS, *_AT_THE_ELECTOR)
+SHARED_ELECTOR = (*_DECISIONS, *_REPEATS, *_AT_THE_ELECTOR)
