@@ -36,10 +36,14 @@ from metaparticle_sync._answers import (
 from metaparticle_sync._clock import now
 from metaparticle_sync._connections import Connection, Connections
 from metaparticle_sync._stream import Stream
+from metaparticle_sync._waiting import NotTaken
 from metaparticle_sync.errors import ElectorUnavailable
 
 _FAR_CLOCK_SHARE = 1 / 1.2
 """How much of a validity counts on another machine than the elector's: its clock may run this much slower."""
+
+_NOT_TAKEN = frozenset({"elector_starting", "elector_stopping", "elector_busy"})
+"""Codes of an elector that did not even look at the request."""
 
 Meaning = TypeVar("Meaning")
 
@@ -137,13 +141,13 @@ class Sidecar:
         timeout: float,
     ) -> Arrival:
         """Arrive at a barrier, or wait for the others where this party has `arrived`; for a while."""
-        place = None if arrived is None else {"generation": arrived.generation, "index": arrived.number}
+        place = _place_of(arrived)
         fields = {"client": client, "holder": holder, "arrived": place, "wait_seconds": round(wait_seconds, 3)}
         return self._ask(_answers.arrival, "PUT", path, json.dumps(fields | dict(party)), timeout)
 
-    def depart(self, path: str, client: str, holder: str, timeout: float) -> str:
+    def depart(self, path: str, client: str, holder: str, arrived: Arrival | None, timeout: float) -> str:
         """Leave a barrier, which breaks it, unless the answer says that this party has passed."""
-        body = json.dumps({"client": client, "holder": holder})
+        body = json.dumps({"client": client, "holder": holder, "arrived": _place_of(arrived)})
         return self._ask(_answers.departure, "DELETE", path, body, timeout)
 
     def change_barrier(
@@ -254,6 +258,8 @@ class Sidecar:
         if isinstance(error, NoElector):
             text = f"what answers at {self.address.url} is no elector ({method} {path} was answered with {error})"
             return ElectorUnavailable(text, address=self.address.url)
+        if error.code in _NOT_TAKEN:
+            return NotTaken(str(self._unavailable(str(error))), address=self.address.url)
         return self._unavailable(str(error)) if _answers.is_not_now(error) else error
 
     def _send(
@@ -271,7 +277,10 @@ class Sidecar:
         try:
             return self._adapter.send(request, timeout=timeout), sent_at
         except (RequestException, OSError, HTTPException) as error:
-            raise self._unavailable(_root_of(error)) from error
+            unavailable = self._unavailable(_root_of(error))
+            if _is_refused_connection(error):
+                raise NotTaken(str(unavailable), address=unavailable.address) from error
+            raise unavailable from error
 
     def _read(self, response: Response, sent_at: float) -> Answer:
         raw: Any = response.raw
@@ -286,6 +295,18 @@ class Sidecar:
     def _unavailable(self, why: str) -> ElectorUnavailable:
         url = self.address.url
         return ElectorUnavailable(f"the elector at {url} is not available: {why}", address=url)
+
+
+def _place_of(arrived: Arrival | None) -> dict[str, int] | None:
+    return None if arrived is None else {"generation": arrived.generation, "index": arrived.number}
+
+
+def _is_refused_connection(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ConnectionRefusedError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _root_of(error: BaseException) -> str:

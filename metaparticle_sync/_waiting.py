@@ -40,6 +40,9 @@ _INTERRUPTED_SECONDS: Final = 0.5
 _WAIT_SECONDS_MIN: Final = 0.001
 """0 would not wait its turn, but be a single try."""
 
+_NEWS_SECONDS: Final = 1.0
+"""An answer no older than this tells how it is at the end of a call; a call may be late by as much."""
+
 _BACKOFF_SECONDS_MIN: Final = 0.02
 _BACKOFF_SECONDS_MAX: Final = 0.5
 _STUMBLES_MAX: Final = 3
@@ -112,6 +115,10 @@ class Backoff:
         self._next = _BACKOFF_SECONDS_MIN
 
 
+class NotTaken(ElectorUnavailable):
+    """The elector did not take a request, which had no effect, then."""
+
+
 class NotReady(ElectorUnavailable):
     """There is an elector, which can not grant anything yet: nobody needs to be told how to start one."""
 
@@ -129,7 +136,7 @@ class Patience:
         self.deadline = math.inf if seconds is None else self.started_at + seconds
         self._unavailable_seconds = unavailable_seconds
         self._heard_at = heard_at
-        self._was_answered = False
+        self._answered_at = -math.inf
         self._backoff = Backoff()
         self._stumbles = 0
 
@@ -168,8 +175,7 @@ class Patience:
 
     def answered(self) -> None:
         """The elector answered what was asked, though not with the lock: somebody else has it."""
-        self._was_answered = True
-        self._heard_at = now()
+        self._answered_at = self._heard_at = now()
         self._backoff.reset()
         self._stumbles = 0
 
@@ -188,7 +194,7 @@ class Patience:
         if left > 0 and not self.is_single_try:
             pause(min(left, self._backoff.pause_seconds()))
             return True
-        if self._was_answered and self.is_over():
+        if self.is_over() and now() - self._answered_at <= _NEWS_SECONDS:
             return False
         raise ElectorUnavailable(self._explained(error), address=error.address) from error
 

@@ -267,7 +267,7 @@ class _Party:
 
         def leave(client: str, timeout: float) -> str:
             timeout = max(_REQUEST_SECONDS_MIN, min(timeout, until - now()))
-            return self._keeper.sidecar.depart(self._shared.path, client, self._holder, timeout)
+            return self._keeper.sidecar.depart(self._shared.path, client, self._holder, self._arrived, timeout)
 
         state = call_once(self._keeper, patience, leave, explain=self._explained)
         self._client = ""

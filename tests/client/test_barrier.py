@@ -130,6 +130,8 @@ def test_the_others_came_at_the_last_moment(barriers, elector):
     barrier = Barrier(2, name="x")
     assert barrier.wait(0.05) == 0
     assert repr(barrier).endswith("waiters=0/2>")
+    # An elector that restarted meanwhile knows by the place whether this party has passed.
+    assert elector.asked("DELETE", "/barriers")[0].body["arrived"] == {"generation": 0, "index": 0}
 
 
 def test_abort_and_reset(barriers):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from metaparticle_sync import Condition, ElectorRefused, ElectorUnavailable, Lock, LockLost, RLock
+from metaparticle_sync._answers import Refused
+from metaparticle_sync._farewells import Farewells
+from metaparticle_sync._ticket import _Leaving
 from tests.client.fake_elector import eventually
 from tests.client.fake_waiting import FakeConditions, asked, waiting_in_thread
 from tests.client.faults import drop, hang, refuses, says
@@ -221,6 +225,21 @@ def test_a_lock_that_was_lost_is_more_than_un_acquired(elector, conditions, kind
             act()
         with pytest.raises(RuntimeError, match="un-acquired"):
             act()
+
+
+def test_a_ticket_that_an_elector_of_after_does_not_know_is_given_up_again_later():
+    """As with locks: it may stand in the record, and this client may be known soon."""
+    sidecar = SimpleNamespace(address=SimpleNamespace(url="http://x"))
+
+    def refused(*_, **__):
+        raise Refused(409, "unknown_client", "who?", "")
+
+    sidecar.withdraw_ticket = refused
+    farewells = Farewells()
+    farewells.add(_Leaving("/conditions/x", "c", "h"))
+    with pytest.raises(ElectorUnavailable):
+        farewells.say_next(sidecar, 1.0)
+    assert farewells
 
 
 def test_a_lock_that_does_not_come_back_is_not_released(elector, conditions):

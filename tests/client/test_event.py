@@ -16,6 +16,7 @@ from tests.client.fake_elector import eventually
 from tests.client.fake_waiting import FakeEvents
 from tests.client.faults import drop, hang, refuses, says
 from tests.client.in_threads import InThread, interrupted_when
+from tests.client.test_acquiring import in_thread
 
 
 @pytest.fixture
@@ -53,6 +54,14 @@ def test_unnamed_events_are_different_and_say_whose_they_are(elector, events):
     assert re.fullmatch(rf"unnamed-{one._keeper.client}-[0-9a-f]{{32}}", one.name)
     one.set()
     assert not other.is_set()
+
+
+def test_a_wait_whose_elector_has_gone_does_not_know_whether_it_is_set(elector, events):
+    thread, results = in_thread(lambda: Event("x").wait(1.5))
+    assert eventually(lambda: len(waits(elector)) == 2)  # The first one was answered: it was not set.
+    elector.kill()
+    thread.join(10)
+    assert isinstance(results[0], ElectorUnavailable)
 
 
 def test_construction_and_repr_do_no_io(elector, events):

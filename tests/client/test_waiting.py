@@ -73,11 +73,22 @@ def test_an_answer_renews_the_patience(clock):
     assert seconds_of(clock, patience)[0] == pytest.approx(30.0)
 
 
-def test_who_was_answered_is_not_unavailable_at_the_end(clock):
+def test_who_was_answered_just_now_is_not_unavailable_at_the_end(clock):
     patience = Patience(3.0, 30.0, clock.time)
+    clock.time += 2.5
     patience.answered()
     while patience.failed(AWAY, clock.pause):
         pass
+    assert patience.is_over()
+
+
+def test_who_was_answered_long_before_the_end_does_not_know_how_it_is(clock):
+    patience = Patience(3.0, 30.0, clock.time)
+    clock.time += 1.5
+    patience.answered()
+    with pytest.raises(ElectorUnavailable):
+        while patience.failed(AWAY, clock.pause):
+            pass
     assert patience.is_over()
 
 
