@@ -252,17 +252,37 @@ def open_(barrier: Barrier | None, holder: str) -> Barrier:
 
 
 def abort(barrier: Barrier | None, parties: int) -> Barrier:
-    """Everybody who waits, and who comes, finds it broken, until a reset."""
-    return _broken(barrier or Barrier(parties))
+    """Everybody who waits, and who comes, finds it broken, until a reset.
+
+    Raises:
+        TermsDiffer: those who wait say that it is another one.
+    """
+    return _broken(_meant(barrier, parties))
 
 
 def reset(barrier: Barrier | None, parties: int) -> Barrier:
-    """Empty again. Who has arrived finds it broken."""
-    barrier = barrier or Barrier(parties)
+    """Empty again. Who has arrived finds it broken.
+
+    Raises:
+        TermsDiffer: as for `abort`.
+    """
+    barrier = _meant(barrier, parties)
     if barrier.state is State.FILLING and not barrier.arrived:
         return barrier
     broken = _broken(barrier)
     return replace(broken, state=State.FILLING, generation=broken.generation + 1)
+
+
+def _meant(barrier: Barrier | None, parties: int) -> Barrier:
+    """The barrier, unless somebody of another one would break it."""
+    barrier = barrier or Barrier(parties)
+    if barrier.arrived and barrier.parties != parties:
+        raise _differ(barrier, parties)
+    return barrier
+
+
+def _differ(barrier: Barrier, parties: int) -> TermsDiffer:
+    return TermsDiffer(f"a barrier of {parties}", f"a barrier of {barrier.parties}", barrier.used_by)
 
 
 def _agreed(barrier: Barrier | None, parties: int, at: At, *, alone: bool) -> Barrier:
@@ -274,7 +294,7 @@ def _agreed(barrier: Barrier | None, parties: int, at: At, *, alone: bool) -> Ba
     is_ours = used_by is not None and used_by.hold.session == at.session
     if not barrier.arrived and (used_by is None or (alone if is_ours else at.ended(used_by.hold.session))):
         return replace(barrier, parties=parties)
-    raise TermsDiffer(f"a barrier of {parties}", f"a barrier of {barrier.parties}", used_by)
+    raise _differ(barrier, parties)
 
 
 def _opened_while_full(barrier: Barrier) -> Barrier:

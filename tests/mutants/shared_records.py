@@ -229,8 +229,13 @@ _BARRIERS = (
     ),
     _barrier("a reset begins no new generation", "generation=broken.generation + 1)", "generation=broken.generation)"),
     _barrier(
+        "who names other parties breaks it for those who wait",
+        "    if barrier.arrived and barrier.parties != parties:\n        raise _differ(barrier, parties)\n    return barrier\n",
+        "    return barrier\n",
+    ),
+    _barrier(
         "abort of an empty one does nothing",
-        "return _broken(barrier or Barrier(parties))",
+        "return _broken(_meant(barrier, parties))",
         "return _broken(barrier) if barrier else Barrier(parties)",
     ),
     _barrier("nobody has to be told that it broke", "broken=(*barrier.broken, *told)", "broken=barrier.broken"),

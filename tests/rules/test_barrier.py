@@ -253,6 +253,14 @@ def test_reset_empties_it(name, before, expected):
     assert shown(rules.reset(before, 3)) == expected
 
 
+@pytest.mark.parametrize("change", [rules.abort, rules.reset])
+def test_a_barrier_in_which_somebody_stands_is_not_broken_by_one_of_other_parties(change):
+    with pytest.raises(TermsDiffer) as refused:
+        change(FILLING, 4)
+    assert (refused.value.ours, refused.value.theirs) == ("a barrier of 4", "a barrier of 3")
+    assert change(OPENED, 4).parties == 3
+
+
 def test_a_reset_of_an_empty_one_changes_nothing():
     assert rules.reset(OPENED, 3) == OPENED
 
