@@ -196,17 +196,18 @@ class Condition:
     def wait_for(self, predicate: Callable[[], Outcome], timeout: float | None = None) -> Outcome:
         """Wait until `predicate()` is true, or for at most `timeout` seconds. Returns what it said last.
 
+        If it is not true at first, there is one `wait` at least, even if `timeout` is 0 or less, as in `threading`.
+
         Raises:
             RuntimeError, ElectorUnavailable: as `wait`.
         """
-        until = None if timeout is None else monotonic() + timeout
-        outcome = predicate()
+        outcome, left = predicate(), timeout
+        until = None if outcome or timeout is None else monotonic() + timeout
         while not outcome:
-            left = None if until is None else until - monotonic()
-            if left is not None and left <= 0:
-                break
-            self.wait(left)
+            self.wait(left)  # Once at least: even without time it releases the lock for a moment.
             outcome = predicate()
+            if until is not None and (left := until - monotonic()) <= 0:
+                break
         return outcome
 
     def notify(self, n: int = 1) -> None:

@@ -166,6 +166,25 @@ def test_wait_for(elector, conditions):
         assert condition.wait_for(lambda: 7, timeout=0) == 7
 
 
+@pytest.mark.parametrize("timeout", [0, -1, -0.5])
+def test_wait_for_no_time_waits_once(elector, conditions, timeout):
+    condition, answers = Condition(name="q"), [[], "it"]
+    with condition:
+        assert condition.wait_for(lambda: answers.pop(0), timeout) == "it"
+    assert asked(elector) == ["acquire", "enqueue", "release", "wait", "withdraw", "acquire", "release"]
+    with condition:
+        assert condition.wait_for(lambda: 0, timeout) == 0
+
+
+@pytest.mark.parametrize("make", [Condition, threading.Condition])
+@pytest.mark.parametrize("timeout", [0, -1, 0.1, None])
+def test_wait_for_without_the_lock(elector, conditions, make, timeout):
+    condition = make()
+    assert condition.wait_for(lambda: 7, timeout) == 7
+    with pytest.raises(RuntimeError, match=r"^cannot wait on un-acquired lock$"):
+        condition.wait_for(lambda: False, timeout)
+
+
 def test_old_spelling(elector, conditions):
     condition = Condition(name="q")
     with condition, pytest.warns(DeprecationWarning, match="use notify_all"):
