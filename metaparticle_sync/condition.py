@@ -129,6 +129,9 @@ class Condition:
         owned = getattr(self._lock, "_is_owned", None)
         if owned is not None:
             return bool(owned())
+        semaphore = _multiprocessing_semaphore(self._lock)
+        if semaphore is not None:
+            return bool(semaphore._is_mine())  # noqa: SLF001 -- what multiprocessing.Condition asks
         if self._lock.acquire(False):
             self._lock.release()
             return False
@@ -140,14 +143,21 @@ class Condition:
 
     def _release_save(self) -> Any:
         save = getattr(self._lock, "_release_save", None)
-        return self._lock.release() if save is None else save()
+        if save is not None:
+            return save()
+        semaphore = _multiprocessing_semaphore(self._lock)
+        acquired = 1 if semaphore is None else semaphore._count()  # noqa: SLF001 -- as multiprocessing.Condition
+        for _ in range(acquired):
+            self._lock.release()
+        return acquired
 
     def _acquire_restore(self, state: Any) -> None:
         restore = getattr(self._lock, "_acquire_restore", None)
-        if restore is None:
-            self._lock.acquire()
-        else:
+        if restore is not None:
             restore(state)
+            return
+        for _ in range(state):
+            self._lock.acquire()
 
     # Waiting --------------------------------------------------------------------------------------------------------
 
@@ -271,3 +281,8 @@ class Condition:
 
     def __repr__(self) -> str:
         return f"<Condition({self._lock!r}, {len(self._shared.tickets)})>"
+
+
+def _multiprocessing_semaphore(lock: Any) -> Any:
+    """What is inside a lock of `multiprocessing`, and knows whose it is; None: it is another lock."""
+    return getattr(lock, "_semlock", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import multiprocessing
 import os
 import pickle
 import re
@@ -113,6 +114,47 @@ def test_a_lock_of_threading_carries_it(elector, conditions):
     assert waiting.result() == (True, True)
     assert not lock.locked()
     assert elector.asked("PUT", "/locks") == []
+
+
+@pytest.mark.parametrize("kind", [multiprocessing.Lock, multiprocessing.RLock])
+def test_a_lock_of_multiprocessing_carries_it(elector, conditions, kind):
+    condition = Condition(kind(), name="q")
+    with condition:
+        assert condition.wait(0.05) is False
+        assert condition._is_owned()
+    waiting = waiting_in_thread(condition)
+    assert eventually(lambda: conditions.waiting("q") == 1)
+    with condition:
+        condition.notify()
+    assert waiting.result() == (True, True)
+    assert condition.acquire(False)
+    condition.release()
+
+
+@pytest.mark.parametrize("kind", [multiprocessing.Lock, multiprocessing.RLock])
+def test_a_lock_of_multiprocessing_belongs_to_a_thread(elector, conditions, kind):
+    condition = Condition(kind(), name="q")
+    with condition, pytest.raises(RuntimeError, match=r"^cannot notify on un-acquired lock$"):
+        InThread(condition.notify).result()
+    with pytest.raises(RuntimeError, match=r"^cannot wait on un-acquired lock$"):
+        condition.wait()
+
+
+def test_wait_releases_all_that_a_thread_has_acquired_of_multiprocessing(elector, conditions):
+    lock = multiprocessing.RLock()
+    condition = Condition(lock, name="q")
+
+    def wait():
+        with condition, condition:
+            return condition.wait(), lock._semlock._count()
+
+    waiting = InThread(wait)
+    assert eventually(lambda: conditions.waiting("q") == 1 and lock.acquire(False))
+    lock.release()
+    conditions.notify("q")
+    assert waiting.result() == (True, 2)
+    assert lock.acquire(False)
+    lock.release()
 
 
 def test_wait_releases_all_that_a_thread_has_acquired(elector, conditions):
