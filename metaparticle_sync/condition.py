@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from time import monotonic
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from metaparticle_sync import _waiting, wire
 from metaparticle_sync._address import resolve
@@ -20,6 +20,10 @@ from metaparticle_sync._ticket import Ticket
 from metaparticle_sync.rlock import RLock
 
 Outcome = TypeVar("Outcome")
+
+_LOCK_PREFIX: Final = "condition:"
+_NAME_CHARACTERS_MAX: Final = wire.NAME_CHARACTERS_MAX - len(_LOCK_PREFIX)
+"""Of a condition that makes its lock by itself."""
 
 
 class SharedCondition(Shared):
@@ -54,7 +58,8 @@ class Condition:
     Args:
         lock: An `RLock`, a `Lock`, or any other lock. Default: an `RLock` of its own; of a named condition it is
             `RLock("condition:<name>")`.
-        name: Any text of 1 to 512 characters. Without one it has a fresh name, and is shared by passing it on.
+        name: Any text of 1 to 502 characters; up to 512 if a lock is given. Without one it has a fresh name, and is
+            shared by passing it on.
         base_uri: The elector. Default: that of the lock.
         on_lost: What the loss of its own lock does; a given lock has its own.
         unavailable_seconds: How long each method puts up with an elector that went away.
@@ -74,7 +79,7 @@ class Condition:
     ) -> None:
         self._unavailable_seconds = _waiting.checked_unavailable_seconds(unavailable_seconds)
         if lock is None:
-            lock_name = None if name is None else f"condition:{wire.check_name(name)}"
+            lock_name = None if name is None else _name_of_its_lock(name)
             lock = RLock(lock_name, base_uri, on_lost=on_lost, unavailable_seconds=unavailable_seconds)
         elif not hasattr(lock, "acquire"):
             raise TypeError(f"lock is a lock, not {lock!r}; the name of a condition is given by name=")
@@ -286,3 +291,13 @@ class Condition:
 def _multiprocessing_semaphore(lock: Any) -> Any:
     """What is inside a lock of `multiprocessing`, and knows whose it is; None: it is another lock."""
     return getattr(lock, "_semlock", None)
+
+
+def _name_of_its_lock(name: str) -> str:
+    """The name of the lock that a condition makes by itself."""
+    if isinstance(name, str) and len(name) > _NAME_CHARACTERS_MAX:
+        raise ValueError(
+            f"the name of a condition has at most {_NAME_CHARACTERS_MAX} characters, this one has {len(name)} "
+            f"(its lock is named {_LOCK_PREFIX!r} and the name; if a lock is given, {wire.NAME_CHARACTERS_MAX})"
+        )
+    return f"{_LOCK_PREFIX}{wire.check_name(name)}"

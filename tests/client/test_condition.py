@@ -274,6 +274,22 @@ def test_names(elector, conditions):
     assert Condition().name != unnamed.name
 
 
+@pytest.mark.parametrize("characters", [503, 512, 513])
+def test_a_name_leaves_room_for_that_of_the_lock(elector, conditions, characters):
+    said = rf"^the name of a condition has at most 502 characters, this one has {characters} "
+    with pytest.raises(ValueError, match=said):
+        Condition(name="q" * characters)
+
+
+def test_the_longest_names(elector, conditions):
+    for condition in (Condition(name="q" * 502), Condition(Lock("x"), name="q" * 512)):
+        with condition:
+            condition.notify()
+        assert pickle.loads(pickle.dumps(condition)).name == condition.name
+    with pytest.raises(ValueError, match=r"at most 512 characters, this one has 513$"):
+        Condition(Lock("x"), name="q" * 513)
+
+
 def test_its_elector_is_that_of_the_lock(elector, monkeypatch):
     monkeypatch.setenv("METAPARTICLE_SYNC_URL", "http://127.0.0.1:9")
     assert Condition(Lock("x", elector.url))._keeper.address.url == elector.url
