@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from time import monotonic
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from metaparticle_sync import _waiting, wire
 from metaparticle_sync._address import resolve
@@ -20,6 +20,10 @@ from metaparticle_sync._ticket import Ticket
 from metaparticle_sync.rlock import RLock
 
 Outcome = TypeVar("Outcome")
+
+_LOCK_PREFIX: Final = "condition:"
+_NAME_CHARACTERS_MAX: Final = wire.NAME_CHARACTERS_MAX - len(_LOCK_PREFIX)
+"""Of a condition that makes its lock by itself."""
 
 
 class SharedCondition(Shared):
@@ -54,7 +58,8 @@ class Condition:
     Args:
         lock: An `RLock`, a `Lock`, or any other lock. Default: an `RLock` of its own; of a named condition it is
             `RLock("condition:<name>")`.
-        name: Any text of 1 to 512 characters. Without one it has a fresh name, and is shared by passing it on.
+        name: Any text of 1 to 502 characters; up to 512 if a lock is given. Without one it has a fresh name, and is
+            shared by passing it on.
         base_uri: The elector. Default: that of the lock.
         on_lost: What the loss of its own lock does; a given lock has its own.
         unavailable_seconds: How long each method puts up with an elector that went away.
@@ -74,7 +79,7 @@ class Condition:
     ) -> None:
         self._unavailable_seconds = _waiting.checked_unavailable_seconds(unavailable_seconds)
         if lock is None:
-            lock_name = None if name is None else f"condition:{wire.check_name(name)}"
+            lock_name = None if name is None else _name_of_its_lock(name)
             lock = RLock(lock_name, base_uri, on_lost=on_lost, unavailable_seconds=unavailable_seconds)
         elif not hasattr(lock, "acquire"):
             raise TypeError(f"lock is a lock, not {lock!r}; the name of a condition is given by name=")
@@ -129,6 +134,9 @@ class Condition:
         owned = getattr(self._lock, "_is_owned", None)
         if owned is not None:
             return bool(owned())
+        semaphore = _multiprocessing_semaphore(self._lock)
+        if semaphore is not None:
+            return bool(semaphore._is_mine())  # noqa: SLF001 -- what multiprocessing.Condition asks
         if self._lock.acquire(False):
             self._lock.release()
             return False
@@ -140,14 +148,21 @@ class Condition:
 
     def _release_save(self) -> Any:
         save = getattr(self._lock, "_release_save", None)
-        return self._lock.release() if save is None else save()
+        if save is not None:
+            return save()
+        semaphore = _multiprocessing_semaphore(self._lock)
+        acquired = 1 if semaphore is None else semaphore._count()  # noqa: SLF001 -- as multiprocessing.Condition
+        for _ in range(acquired):
+            self._lock.release()
+        return acquired
 
     def _acquire_restore(self, state: Any) -> None:
         restore = getattr(self._lock, "_acquire_restore", None)
-        if restore is None:
-            self._lock.acquire()
-        else:
+        if restore is not None:
             restore(state)
+            return
+        for _ in range(state):
+            self._lock.acquire()
 
     # Waiting --------------------------------------------------------------------------------------------------------
 
@@ -196,17 +211,18 @@ class Condition:
     def wait_for(self, predicate: Callable[[], Outcome], timeout: float | None = None) -> Outcome:
         """Wait until `predicate()` is true, or for at most `timeout` seconds. Returns what it said last.
 
+        If it is not true at first, there is one `wait` at least, even if `timeout` is 0 or less, as in `threading`.
+
         Raises:
             RuntimeError, ElectorUnavailable: as `wait`.
         """
-        until = None if timeout is None else monotonic() + timeout
-        outcome = predicate()
+        outcome, left = predicate(), timeout
+        until = None if outcome or timeout is None else monotonic() + timeout
         while not outcome:
-            left = None if until is None else until - monotonic()
-            if left is not None and left <= 0:
-                break
-            self.wait(left)
+            self.wait(left)  # Once at least: even without time it releases the lock for a moment.
             outcome = predicate()
+            if until is not None and (left := until - monotonic()) <= 0:
+                break
         return outcome
 
     def notify(self, n: int = 1) -> None:
@@ -270,3 +286,18 @@ class Condition:
 
     def __repr__(self) -> str:
         return f"<Condition({self._lock!r}, {len(self._shared.tickets)})>"
+
+
+def _multiprocessing_semaphore(lock: Any) -> Any:
+    """What is inside a lock of `multiprocessing`, and knows whose it is; None: it is another lock."""
+    return getattr(lock, "_semlock", None)
+
+
+def _name_of_its_lock(name: str) -> str:
+    """The name of the lock that a condition makes by itself."""
+    if isinstance(name, str) and len(name) > _NAME_CHARACTERS_MAX:
+        raise ValueError(
+            f"the name of a condition has at most {_NAME_CHARACTERS_MAX} characters, this one has {len(name)} "
+            f"(its lock is named {_LOCK_PREFIX!r} and the name; if a lock is given, {wire.NAME_CHARACTERS_MAX})"
+        )
+    return f"{_LOCK_PREFIX}{wire.check_name(name)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import multiprocessing
 import os
 import pickle
 import re
@@ -115,6 +116,47 @@ def test_a_lock_of_threading_carries_it(elector, conditions):
     assert elector.asked("PUT", "/locks") == []
 
 
+@pytest.mark.parametrize("kind", [multiprocessing.Lock, multiprocessing.RLock])
+def test_a_lock_of_multiprocessing_carries_it(elector, conditions, kind):
+    condition = Condition(kind(), name="q")
+    with condition:
+        assert condition.wait(0.05) is False
+        assert condition._is_owned()
+    waiting = waiting_in_thread(condition)
+    assert eventually(lambda: conditions.waiting("q") == 1)
+    with condition:
+        condition.notify()
+    assert waiting.result() == (True, True)
+    assert condition.acquire(False)
+    condition.release()
+
+
+@pytest.mark.parametrize("kind", [multiprocessing.Lock, multiprocessing.RLock])
+def test_a_lock_of_multiprocessing_belongs_to_a_thread(elector, conditions, kind):
+    condition = Condition(kind(), name="q")
+    with condition, pytest.raises(RuntimeError, match=r"^cannot notify on un-acquired lock$"):
+        InThread(condition.notify).result()
+    with pytest.raises(RuntimeError, match=r"^cannot wait on un-acquired lock$"):
+        condition.wait()
+
+
+def test_wait_releases_all_that_a_thread_has_acquired_of_multiprocessing(elector, conditions):
+    lock = multiprocessing.RLock()
+    condition = Condition(lock, name="q")
+
+    def wait():
+        with condition, condition:
+            return condition.wait(), lock._semlock._count()
+
+    waiting = InThread(wait)
+    assert eventually(lambda: conditions.waiting("q") == 1 and lock.acquire(False))
+    lock.release()
+    conditions.notify("q")
+    assert waiting.result() == (True, 2)
+    assert lock.acquire(False)
+    lock.release()
+
+
 def test_wait_releases_all_that_a_thread_has_acquired(elector, conditions):
     condition = Condition(name="q")
 
@@ -166,6 +208,25 @@ def test_wait_for(elector, conditions):
         assert condition.wait_for(lambda: 7, timeout=0) == 7
 
 
+@pytest.mark.parametrize("timeout", [0, -1, -0.5])
+def test_wait_for_no_time_waits_once(elector, conditions, timeout):
+    condition, answers = Condition(name="q"), [[], "it"]
+    with condition:
+        assert condition.wait_for(lambda: answers.pop(0), timeout) == "it"
+    assert asked(elector) == ["acquire", "enqueue", "release", "wait", "withdraw", "acquire", "release"]
+    with condition:
+        assert condition.wait_for(lambda: 0, timeout) == 0
+
+
+@pytest.mark.parametrize("make", [Condition, threading.Condition])
+@pytest.mark.parametrize("timeout", [0, -1, 0.1, None])
+def test_wait_for_without_the_lock(elector, conditions, make, timeout):
+    condition = make()
+    assert condition.wait_for(lambda: 7, timeout) == 7
+    with pytest.raises(RuntimeError, match=r"^cannot wait on un-acquired lock$"):
+        condition.wait_for(lambda: False, timeout)
+
+
 def test_old_spelling(elector, conditions):
     condition = Condition(name="q")
     with condition, pytest.warns(DeprecationWarning, match="use notify_all"):
@@ -211,6 +272,22 @@ def test_names(elector, conditions):
     assert re.fullmatch(rf"unnamed-{unnamed._keeper.client}-[0-9a-f]{{32}}", unnamed.name)
     assert re.fullmatch(r"unnamed-[0-9a-f]{32}", unnamed._lock.name)
     assert Condition().name != unnamed.name
+
+
+@pytest.mark.parametrize("characters", [503, 512, 513])
+def test_a_name_leaves_room_for_that_of_the_lock(elector, conditions, characters):
+    said = rf"^the name of a condition has at most 502 characters, this one has {characters} "
+    with pytest.raises(ValueError, match=said):
+        Condition(name="q" * characters)
+
+
+def test_the_longest_names(elector, conditions):
+    for condition in (Condition(name="q" * 502), Condition(Lock("x"), name="q" * 512)):
+        with condition:
+            condition.notify()
+        assert pickle.loads(pickle.dumps(condition)).name == condition.name
+    with pytest.raises(ValueError, match=r"at most 512 characters, this one has 513$"):
+        Condition(Lock("x"), name="q" * 513)
 
 
 def test_its_elector_is_that_of_the_lock(elector, monkeypatch):
