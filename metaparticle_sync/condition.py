@@ -5,13 +5,13 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Callable
-from time import monotonic
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from metaparticle_sync import _waiting, wire
 from metaparticle_sync._address import resolve
 from metaparticle_sync._calling import call_once
+from metaparticle_sync._clock import now
 from metaparticle_sync._holds import Shared, this_thread
 from metaparticle_sync._keeper import Keeper, keeper_of
 from metaparticle_sync._loss import LossPolicy
@@ -217,11 +217,11 @@ class Condition:
             RuntimeError, ElectorUnavailable: as `wait`.
         """
         outcome, left = predicate(), timeout
-        until = None if outcome or timeout is None else monotonic() + timeout
+        until = None if outcome or timeout is None else now() + timeout
         while not outcome:
             self.wait(left)  # Once at least: even without time it releases the lock for a moment.
             outcome = predicate()
-            if until is not None and (left := until - monotonic()) <= 0:
+            if until is not None and (left := until - now()) <= 0:
                 break
         return outcome
 
