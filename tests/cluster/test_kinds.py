@@ -70,7 +70,7 @@ def semaphore_of(
 ) -> Spec:
     permits = tuple(semaphore.Permit(claimant(number), WALL, 7) for number in holders)
     return semaphore.Semaphore(
-        semaphore.Terms(limit, bounded), extra, permits, queue, claimant(1), operations
+        semaphore.Terms(limit, bounded), extra, permits, queue, claimant(1), operations, ("taken over",)
     ).to_spec()
 
 
@@ -349,7 +349,7 @@ class TestBounds:
         if kind == "semaphore":
             permits = tuple(semaphore.Permit(one, WALL, 2**63) for one in those)
             return semaphore.Semaphore(
-                semaphore.Terms(CLAIMANTS_MAX, bounded=False), 0, permits, those, used_by, operations
+                semaphore.Terms(CLAIMANTS_MAX, bounded=False), 0, permits, those, used_by, operations, ("a" * 16,) * 32
             ).to_spec()
         if kind == "condition":
             return condition.Condition(

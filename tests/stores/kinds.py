@@ -35,6 +35,7 @@ def _semaphore(number: int) -> Spec:
         queue=(claimant(3), claimant(4)),
         used_by=claimant(number),
         operations=OPERATIONS,
+        taken_over=("a" * 16,),
     ).to_spec()
 
 
