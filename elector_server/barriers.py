@@ -149,6 +149,24 @@ class Barriers(Participants[Barrier]):
         member.place, member.has_joined = arrived, True
         return member
 
+    def bring_back(self, record: NamedRecord[Barrier]) -> None:
+        """The party of before that acts asks for nothing while it does: it stays as long as its client lives here.
+
+        All others come back by asking again, as `_from_before` has it.
+        """
+        barrier, session = record.record, self._core.session
+        acting = None if barrier is None else rules.acting_in(barrier)
+        if barrier is None or acting is None or session is None:
+            return
+        client, hold = self._clients.clients.find(acting.client), acting.hold
+        is_from_before = hold.session == session.id and hold.epoch < session.epoch
+        is_over = hold.holder in self._core.dead or record.asked(end_of(hold.holder)) is not None
+        if client is None or not is_from_before or is_over or hold.holder in record.members:
+            return
+        self._core.users.note(client, KIND, record.name)
+        member = self._begin(record, client, acting)
+        member.place, member.has_joined = Place(barrier.generation, barrier.parties - 1), True
+
     async def _outcome(
         self, record: NamedRecord[Barrier], member: Member, wait_seconds: float, departure: Departure
     ) -> Arrival:

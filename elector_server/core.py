@@ -56,6 +56,9 @@ class Core(Protocol):
     def recorded(self, kind: str, name: str) -> NamedRecord[Any]:
         """The semaphore, event, condition or barrier of that name, made if it is not there."""
 
+    def bring_back(self, record: NamedRecord[Any]) -> None:
+        """Take over what stands in it for clients that came back after a restart, and do not ask for it."""
+
     def drop_record(self, record: NamedRecord[Any]) -> None:
         """Nobody here needs this record any more."""
 

@@ -440,6 +440,10 @@ class Elector:
             record.kick()  # It goes again by itself, should nothing come of what it was made for.
         return record
 
+    def bring_back(self, record: NamedRecord[Any]) -> None:
+        """Take over what stands in it for clients that came back after a restart, and do not ask for it."""
+        self.participants[record.kind].bring_back(record)
+
     def drop_record(self, record: NamedRecord[Any]) -> None:
         """Nobody here needs this record any more."""
         if self.records.get((record.kind, record.name)) is record:

@@ -364,6 +364,7 @@ class NamedRecord(Generic[R]):
 
     def _decide(self, session: OwnSession) -> Decision[R]:
         core, before = self._core, self._record
+        core.bring_back(self)
         at = At(0 if before is None else self._version, core.clock.wall(), session.id, core.foreign.is_ended)
         decision = decide(before, at, self._wishes(session))
         if self._tidy_due and before is not None and self._index_under(session) != self._index:

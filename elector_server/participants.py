@@ -103,6 +103,9 @@ class Participants(Generic[R]):
         record: NamedRecord[R] = self._core.recorded(self.kind, name)
         return record
 
+    def bring_back(self, record: NamedRecord[R]) -> None:
+        """Nothing: of this kind, each claimant of before is asked for, or presented, by the client that came back."""
+
     def _heard(self, client_id: str, name: str) -> Client:
         """The client that asks.
 

@@ -237,16 +237,22 @@ def place_of(barrier: Barrier, holder: str) -> Place | None:
     return None
 
 
+def acting_in(barrier: Barrier) -> Claimant | None:
+    """Who runs the action now."""
+    actor = barrier.arrived[barrier.parties - 1 : barrier.parties] if barrier.state is State.ACTING else ()
+    return next((party.claimant for party in actor), None)
+
+
 def open_(barrier: Barrier | None, holder: str) -> Barrier:
     """The acting party has run its action: everybody passes.
 
     Raises:
         BarrierBroken: it is not acting (any more).
     """
-    if barrier is None or barrier.state is not State.ACTING:
+    if barrier is None:
         raise BarrierBroken
-    actor = barrier.arrived[barrier.parties - 1 : barrier.parties]
-    if [party.claimant.hold.holder for party in actor] != [holder]:
+    acting = acting_in(barrier)
+    if acting is None or acting.hold.holder != holder:
         raise BarrierBroken
     return _opened_while_full(_next(barrier))
 

@@ -185,8 +185,8 @@ _BARRIERS = (
     ),
     _barrier(
         "anybody opens it",
-        "    if [party.claimant.hold.holder for party in actor] != [holder]:\n        raise BarrierBroken\n",
-        "",
+        "    if acting is None or acting.hold.holder != holder:\n        raise BarrierBroken\n",
+        "    if acting is None:\n        raise BarrierBroken\n",
     ),
     _barrier("all who wait act", "State.ACTING and index == barrier.parties - 1 else", "State.ACTING else"),
     _barrier(
