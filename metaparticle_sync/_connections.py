@@ -139,6 +139,9 @@ class Connection:
             self.socket.close()
             self.socket = None
 
+    def __del__(self) -> None:
+        self.close()  # An interrupt may come between two lines, and leave it to nobody.
+
     def abandon(self) -> None:
         """In a forked child: close this copy, and nothing else."""
         if self.socket is not None and self.socket.fileno() >= 0:
