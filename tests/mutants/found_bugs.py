@@ -77,7 +77,7 @@ FOUND_BUGS = (
     Mutant(
         "locks are freed before there is a session to take them",
         (Edit(KEEPER, "            await self.opened.wait()  # Without", "            # Without"),),
-        ("a_lost_session_s_locks_are_freed_by_its_owner", "a_lost_session_is_never_revived"),
+        ("a_lost_session_s_lock_is_freed_though_nobody_waits_for_it",),
     ),
     Mutant(
         "the sweeper leaves what an ended session holds",

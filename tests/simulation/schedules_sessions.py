@@ -330,6 +330,18 @@ async def a_lost_session_s_locks_are_freed_by_its_owner(world: World) -> None:
 
 
 @schedule
+async def a_lost_session_s_lock_is_freed_though_nobody_waits_for_it(world: World) -> None:
+    """E0 loses its session. What hung on it is gone as soon as E0 has another one, long before anybody sweeps."""
+    e0, _, holder, _ = await two_pods(world)
+    await world.hold(holder, "a")
+    await until_renewed(world, session_of(world, e0))
+    e0.faults.refuse = 1.0
+    await world.until(lambda: not holder.check("a"), D)
+    e0.faults.refuse = 0.0
+    await world.until(lambda: world.shared.record("lock", "a") is None, 2.0)
+
+
+@schedule
 async def the_sweeper_frees_what_an_ended_session_holds(world: World) -> None:
     """A late `create` lands under a session that has ended, and nobody waits for the lock: the sweeper frees it."""
     session = await _late_create_of_a_lost_session(world)
