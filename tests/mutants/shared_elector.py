@@ -113,7 +113,7 @@ _AT_THE_ELECTOR = (
     ),
     _elector(
         "a permit that turns out to be gone late is still believed in",
-        "semaphores.py",
+        "permits.py",
         "            self._core.background.start(self._tell_late(record, member, hold))\n",
         "",
     ),
@@ -156,7 +156,7 @@ _AT_THE_ELECTOR = (
     ),
     _elector(
         "permits that others gave back pile up",
-        "semaphores.py",
+        "permits.py",
         "elif semaphore.standing(member.holder) is None:",
         "elif False:",
     ),
