@@ -241,8 +241,8 @@ class Barriers(Participants[Barrier]):
         record = self._record(name)
 
         def change(barrier: Barrier | None, _: At) -> tuple[Barrier, Barrier]:
-            if transition == OPEN and barrier is not None and digest(holder or "") in barrier.passed:
-                changed = barrier  # It was done, and so much has happened since that the record forgot it.
+            if transition == OPEN and barrier is not None and barrier.passed[-1:] == (digest(holder or ""),):
+                changed = barrier  # The last to come has opened it. The record may have forgotten the operation since.
             elif transition == OPEN:
                 changed = rules.open_(barrier, holder or "")
             else:
