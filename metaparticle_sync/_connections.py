@@ -73,6 +73,7 @@ class Connection:
         """
         try:
             connected = self.socket or self._connect(timeout)
+            self._check_severed()
             connected.settimeout(timeout)
             connected.sendall(request)
             response = HTTPResponse(connected, method=method)
@@ -128,6 +129,11 @@ class Connection:
                 self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+
+    def _check_severed(self) -> None:
+        """It may have been severed before it stood, when there was nothing to end yet."""
+        if self._is_severed:
+            raise ConnectionAbortedError("nobody waits for the answer any more")
 
     def is_severed(self) -> bool:
         """Whether `sever` ended it."""

@@ -24,7 +24,6 @@ from metaparticle_sync._clock import now
 from metaparticle_sync._farewells import Farewell
 from metaparticle_sync._holds import Hold, Shared, this_thread
 from metaparticle_sync._keeper import RELEASE_SECONDS
-from metaparticle_sync._waiting import NotTaken
 from metaparticle_sync.errors import ElectorRefused, ElectorUnavailable
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ class _Return:
         self._keeper = keeper
         self._shared = shared
         self._heard: Heard | None = None
-        """What was known when it was first said to an elector that may have taken it."""
+        """What was known when it was first said."""
 
     def say(self, sidecar: Sidecar, timeout: float) -> None:
         """Say it, to an elector that knows us."""
@@ -154,16 +153,10 @@ class _Return:
         holders = [hold.holder for hold in self.own]
         count = len(holders) + self.others
         if count:
-            heard = self._heard or Heard(self._keeper.holds.term.incarnation, shared.operations)
+            if self._heard is None:
+                self._heard = Heard(self._keeper.holds.term.incarnation, shared.operations)
             give_back = sidecar.release_permits
-            try:
-                state = give_back(shared.path, client, self.key, shared.terms, count, holders, heard, timeout)
-            except (NotTaken, Refused):
-                raise
-            except BaseException:
-                self._heard = heard
-                raise
-            shared.note(state)
+            shared.note(give_back(shared.path, client, self.key, shared.terms, count, holders, self._heard, timeout))
             self._keeper.holds.parted(self.own)
 
     def _part_with_uncertain(self) -> None:

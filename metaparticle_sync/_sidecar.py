@@ -36,14 +36,10 @@ from metaparticle_sync._answers import (
 from metaparticle_sync._clock import now
 from metaparticle_sync._connections import Connection, Connections
 from metaparticle_sync._stream import Stream
-from metaparticle_sync._waiting import NotTaken
 from metaparticle_sync.errors import ElectorUnavailable
 
 _FAR_CLOCK_SHARE = 1 / 1.2
 """How much of a validity counts on another machine than the elector's: its clock may run this much slower."""
-
-_NOT_TAKEN = frozenset({"elector_starting", "elector_stopping", "elector_busy"})
-"""Codes of an elector that did not even look at the request."""
 
 Meaning = TypeVar("Meaning")
 
@@ -258,8 +254,6 @@ class Sidecar:
         if isinstance(error, NoElector):
             text = f"what answers at {self.address.url} is no elector ({method} {path} was answered with {error})"
             return ElectorUnavailable(text, address=self.address.url)
-        if error.code in _NOT_TAKEN:
-            return NotTaken(str(self._unavailable(str(error))), address=self.address.url)
         return self._unavailable(str(error)) if _answers.is_not_now(error) else error
 
     def _send(
@@ -277,10 +271,7 @@ class Sidecar:
         try:
             return self._adapter.send(request, timeout=timeout), sent_at
         except (RequestException, OSError, HTTPException) as error:
-            unavailable = self._unavailable(_root_of(error))
-            if _is_refused_connection(error):
-                raise NotTaken(str(unavailable), address=unavailable.address) from error
-            raise unavailable from error
+            raise self._unavailable(_root_of(error)) from error
 
     def _read(self, response: Response, sent_at: float) -> Answer:
         raw: Any = response.raw
@@ -299,14 +290,6 @@ class Sidecar:
 
 def _place_of(arrived: Arrival | None) -> dict[str, int] | None:
     return None if arrived is None else {"generation": arrived.generation, "index": arrived.number}
-
-
-def _is_refused_connection(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ConnectionRefusedError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _root_of(error: BaseException) -> str:

@@ -115,10 +115,6 @@ class Backoff:
         self._next = _BACKOFF_SECONDS_MIN
 
 
-class NotTaken(ElectorUnavailable):
-    """The elector did not take a request, which had no effect, then."""
-
-
 class NotReady(ElectorUnavailable):
     """There is an elector, which can not grant anything yet: nobody needs to be told how to start one."""
 

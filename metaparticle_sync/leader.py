@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from metaparticle_sync import _waiting, wire
@@ -104,6 +104,19 @@ def leader_in(name: str, sight: LockSight | None) -> Leader | None:
     )
 
 
+class _InUse(deque["Connection"]):
+    """The connection of a look that waits. One that is taken after the end is severed at once."""
+
+    def __init__(self, is_over: Callable[[], bool]) -> None:
+        super().__init__(maxlen=1)
+        self._is_over = is_over
+
+    def append(self, connection: Connection, /) -> None:
+        super().append(connection)
+        if self._is_over():
+            connection.sever()
+
+
 class LeaderChanges:
     """Who leads now, and from then on each change: an iterator of `Leader`, or None where nobody leads.
 
@@ -125,7 +138,7 @@ class LeaderChanges:
         self._tag = ""
         self._last: object = _UNKNOWN
         self._closed = Latch()
-        self._connections: deque[Connection] = deque(maxlen=1)
+        self._connections: deque[Connection] = _InUse(self._closed.is_set)
 
     def __iter__(self) -> Self:
         return self

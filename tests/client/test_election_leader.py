@@ -9,6 +9,8 @@ import threading
 import pytest
 
 from metaparticle_sync import Election, ElectorRefused, ElectorUnavailable, Leader, leader_of, leader_only
+from metaparticle_sync._clock import now
+from metaparticle_sync._waiting import Patience
 from tests.client.fake_elector import eventually
 from tests.client.faults import hang
 from tests.client.test_election import running
@@ -181,6 +183,20 @@ def test_changes_live_through_a_restart_of_the_elector(elector, watching):
     assert eventually(
         lambda: seen == [101, 102]
     )  # Nothing was yielded twice, and what happened meanwhile is not missed.
+
+
+@pytest.mark.parametrize("reconnects", [False, True])
+def test_changes_that_are_closed_just_before_they_wait_do_not_wait(elector, reconnects):
+    elector.take("e")
+    changes = Election("e").changes()
+    next(changes)
+    asked = len(elector.asked("GET", "/locks/e"))
+    if reconnects:
+        changes._keeper.sidecar.close()
+    changes._closed.set()  # As far as `close` has come when the other thread has just looked whether it was called.
+    with pytest.raises(ElectorUnavailable):
+        changes._look(Patience(None, 30.0, now()))
+    assert len(elector.asked("GET", "/locks/e")) == asked
 
 
 def test_changes_may_be_asked_on_after_the_elector_was_away_for_too_long(elector, impatient):

@@ -351,36 +351,6 @@ def test_a_release_says_each_time_what_was_heard_when_it_was_first_sent(semaphor
     assert semaphore._shared.operations == 2
 
 
-@pytest.mark.parametrize("code", ["elector_starting", "unknown_client"])
-def test_a_release_that_was_not_taken_is_said_for_the_first_time_afterwards(semaphores, elector, code):
-    semaphore = Semaphore(3, name="x")
-    semaphore.acquire()
-
-    def restart(handler):
-        elector.clients.clear()
-        elector.incarnation = "two"
-        refuses(409 if code == "unknown_client" else 503, code)(handler)
-
-    elector.inject("POST", "/semaphores", restart)
-    semaphore.release(2)
-    heard = [request.body["incarnation"] for request in elector.asked("POST", "/semaphores")]
-    assert heard[0] == "one"
-    assert heard[-1] == "two"
-
-
-def test_a_release_while_the_elector_is_away_is_said_for_the_first_time_afterwards(semaphores, elector):
-    semaphore = Semaphore(3, name="x")
-    semaphore.acquire()
-    elector.kill()
-    thread, results = in_thread(lambda: semaphore.release(2))
-    assert eventually(lambda: semaphore.held == 0)
-    elector.incarnation = "two"
-    elector.start()
-    thread.join(10)
-    assert results == [None]
-    assert elector.asked("POST", "/semaphores")[-1].body["incarnation"] == "two"
-
-
 def test_nobody_s_permits_need_an_elector(semaphores, elector):
     semaphore = Semaphore(3, name="x", unavailable_seconds=0.3)
     semaphore.acquire()
