@@ -11,7 +11,7 @@ from elector_server.participants import Member, Participants, end_of, once
 from elector_server.problems import BarrierBroken, HolderDead, PartiesMismatch
 from elector_server.rules import barrier as rules
 from elector_server.rules.barrier import KIND, Barrier, Outcome, Place
-from elector_server.rules.shared import At, Refusal, TermsDiffer, digest
+from elector_server.rules.shared import At, Refusal, TermsDiffer
 from elector_server.semaphores import described
 
 if TYPE_CHECKING:
@@ -241,8 +241,8 @@ class Barriers(Participants[Barrier]):
         record = self._record(name)
 
         def change(barrier: Barrier | None, _: At) -> tuple[Barrier, Barrier]:
-            if transition == OPEN and barrier is not None and barrier.passed[-1:] == (digest(holder or ""),):
-                changed = barrier  # The last to come has opened it. The record may have forgotten the operation since.
+            if barrier is not None and transition == OPEN and rules.was_opened_by(barrier, holder or ""):
+                changed = barrier  # The record may have forgotten the operation since.
             elif transition == OPEN:
                 changed = rules.open_(barrier, holder or "")
             else:

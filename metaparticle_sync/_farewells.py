@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from metaparticle_sync._answers import Refused
@@ -30,6 +32,21 @@ class Sayable(Protocol):
         """The elector knew better, and there is nobody to be told."""
 
 
+@contextmanager
+def said_again_to_who_does_not_know_us(sidecar: Sidecar) -> Iterator[None]:
+    """An elector that does not know us (any more) may yet come to know what we leave behind.
+
+    Raises:
+        ElectorUnavailable: it has to be said again.
+    """
+    try:
+        yield
+    except Refused as refusal:
+        if refusal.code != "unknown_client":
+            raise
+        raise ElectorUnavailable(str(refusal), address=sidecar.address.url) from None
+
+
 class Farewell(NamedTuple):
     """One hold or place in a queue to give up."""
 
@@ -43,13 +60,9 @@ class Farewell(NamedTuple):
         return self.holder
 
     def say(self, sidecar: Sidecar, timeout: float) -> None:
-        """Release it. An elector that does not know us (any more) may yet come to know what we leave behind."""
-        try:
+        """Release it."""
+        with said_again_to_who_does_not_know_us(sidecar):
             sidecar.release(self.path, self.client, self.holder, timeout)
-        except Refused as refusal:
-            if refusal.code != "unknown_client":
-                raise
-            raise ElectorUnavailable(str(refusal), address=sidecar.address.url) from None
 
     def refused(self) -> None:
         """It was not ours any more."""

@@ -15,6 +15,7 @@ from metaparticle_sync import wire
 from metaparticle_sync._answers import Refused
 from metaparticle_sync._calling import call_once, call_parked
 from metaparticle_sync._clock import now
+from metaparticle_sync._farewells import said_again_to_who_does_not_know_us
 from metaparticle_sync._waiting import Patience
 from metaparticle_sync.errors import ElectorUnavailable
 
@@ -45,12 +46,8 @@ class _Leaving(NamedTuple):
         return self.holder
 
     def say(self, sidecar: Sidecar, timeout: float) -> None:
-        try:
+        with said_again_to_who_does_not_know_us(sidecar):
             sidecar.withdraw_ticket(self.path, self.client, self.holder, timeout, pass_on=True)
-        except Refused as refusal:
-            if refusal.code != "unknown_client":
-                raise
-            raise ElectorUnavailable(str(refusal), address=sidecar.address.url) from None
 
     def refused(self) -> None:
         """It was gone already."""

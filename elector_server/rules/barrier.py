@@ -257,6 +257,11 @@ def open_(barrier: Barrier | None, holder: str) -> Barrier:
     return _opened_while_full(_next(barrier))
 
 
+def was_opened_by(barrier: Barrier | None, holder: str) -> bool:
+    """Whether this party acted in the generation that passed last, and so has opened it."""
+    return barrier is not None and barrier.passed[-1:] == (digest(holder),)
+
+
 def abort(barrier: Barrier | None, parties: int) -> Barrier:
     """Everybody who waits, and who comes, finds it broken, until a reset.
 

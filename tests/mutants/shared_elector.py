@@ -93,7 +93,7 @@ _REPEATS = (
     _repeat(
         "an open that the record has forgotten breaks the barrier",
         "barriers.py",
-        'if transition == OPEN and barrier is not None and barrier.passed[-1:] == (digest(holder or ""),):',
+        'if barrier is not None and transition == OPEN and rules.was_opened_by(barrier, holder or ""):',
         "if False:",
     ),
 )
