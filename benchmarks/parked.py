@@ -82,7 +82,7 @@ async def _all_parked(port: int) -> None:
     connection = Connection(port)
     for _ in range(1_000):
         locks = json.loads(connection.call("GET", "/locks")[1])["locks"]
-        if locks and locks[0]["waiters"] >= WAITERS:
+        if any(lock["name"] == "parked" and lock["waiters"] >= WAITERS for lock in locks):
             return
         await asyncio.sleep(0.01)
     raise RuntimeError("not all waiters were parked")
